@@ -1,0 +1,14 @@
+/** Task queue of macro workflows and their activities; deliveries get a queue of their own. */
+export const MACRO_TASK_QUEUE = 'sluice-macro';
+
+/** Keyword search attributes that `up` and `init` register; the worker refuses to start without them. */
+export const SEARCH_ATTRIBUTES = ['SluiceMacro', 'SluiceTarget', 'SluicePhase', 'SluiceOutcome'] as const;
+
+export const MACRO_WORKFLOW_TYPE = 'macro';
+export const UNDO_WORKFLOW_TYPE = 'undoMacro';
+export const DRAIN_WORKFLOW_TYPE = 'drain';
+
+/** One macro at a time per database: the id names the target, so the server refuses a second open run. */
+export function macroWorkflowId(target: string): string {
+  return `macro/${target}`;
+}
