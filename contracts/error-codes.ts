@@ -66,6 +66,8 @@ export const ERROR_CODES = {
   undo_failed: { exit: EXIT.needsAction, retry: false },
   approval_refused: { exit: EXIT.precondition, retry: false },
   update_refused: { exit: EXIT.precondition, retry: false },
+  import_invalid: { exit: EXIT.precondition, retry: false },
+  iu_core_missing: { exit: EXIT.precondition, retry: false },
   waiting: { exit: EXIT.waiting, retry: false },
   interrupted: { exit: EXIT.interrupted, retry: false },
 } as const satisfies Record<string, ErrorCode>;

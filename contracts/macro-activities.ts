@@ -61,7 +61,7 @@ export interface MacroActivities {
   observeWindow(ref: StepRef): Promise<StepResult>;
   runVerify(ref: StepRef): Promise<StepResult>;
   /** Receipt of a `run` step whose child workflow has ended. */
-  recordChild(ref: StepRef & { result: string }): Promise<StepResult>;
+  recordChild(ref: StepRef & { workflowId: string; result: string }): Promise<StepResult>;
   runDisable(ref: StepRef & { byRunId: string }): Promise<StepResult>;
 }
 

@@ -48,6 +48,8 @@ interface StepCommon {
 export interface PlannedCheckStep extends StepCommon {
   readonly kind: 'check' | 'verify' | 'probe';
   readonly scripts: readonly ScriptRef[];
+  /** Read-only scripts that run after a probe was rolled back; empty for `check` and `verify`. */
+  readonly after: readonly ScriptRef[];
 }
 
 export interface PlannedBackupStep extends StepCommon {
@@ -116,6 +118,8 @@ export interface Plan {
   readonly disable: readonly DisableStep[];
   /** What the evidence names as the exact next macro, if the manifest names one. */
   readonly next: string | null;
+  /** Values that planning was told to use instead of the manifest's, as `stepId.field`; absent when there are none. */
+  readonly overrides?: { readonly [field: string]: string };
 }
 
 /** Steps of these kinds change the target and therefore have an undo. */

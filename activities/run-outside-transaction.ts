@@ -1,0 +1,83 @@
+import type { FilePair, PlannedChangeStep } from '../contracts/plan.ts';
+import { SluiceError } from '../contracts/error-codes.ts';
+import { combineVerdicts } from '../contracts/verdict.ts';
+import { loadScript } from '../planning/load-plan.ts';
+import { inTransaction } from '../target/in-transaction.ts';
+import { runScript } from '../target/run-script.ts';
+import type { StepWork } from './perform-step.ts';
+import { enterStep } from './receipts.ts';
+
+/**
+ * Executes a file that cannot run in a transaction (`CREATE INDEX CONCURRENTLY` …). An intent is recorded
+ * first, so that its undo runs even if no receipt follows; invalid indexes of an earlier attempt are dropped;
+ * `done_when` decides whether the effect is there, before and after.
+ *
+ * @throws SluiceError `step_failed` where `done_when` does not pass afterwards
+ */
+export async function runOutsideTransaction(
+  given: StepWork,
+  step: PlannedChangeStep,
+  pair: FilePair,
+  text: string,
+): Promise<void> {
+  const { client, target, ref } = given;
+  const limits = {
+    schema: target.schema,
+    lockTimeoutMs: target.lockTimeoutMs,
+    statementTimeoutMs: target.statementTimeoutMs.change,
+  };
+  if (pair.doneWhen === undefined) return;
+  const doneWhen = { path: pair.doneWhen.path, text: await loadScript(client, pair.doneWhen.sha256) };
+  const isDone = async () => {
+    const { checks } = await inTransaction(
+      client,
+      'read only',
+      limits,
+      () => runScript(client, doneWhen.path, doneWhen.text),
+      'rollback',
+    );
+    return combineVerdicts(checks.map((check) => check.verdict)) === 'pass';
+  };
+  await inTransaction(client, 'read write', limits, async () => {
+    await enterStep(client, ref.runId, step.id);
+    await client.query(
+      `insert into sluice.step_intent (run_id, step_id, part)
+       values ($1, $2, $3)
+       on conflict do nothing`,
+      [ref.runId, step.id, pair.do.path],
+    );
+  });
+  if (await isDone()) return;
+  await client.query(
+    `set search_path = ${client.escapeIdentifier(target.schema)}, pg_temp;
+     set lock_timeout = ${target.lockTimeoutMs};
+     set statement_timeout = ${target.statementTimeoutMs.change}`,
+  );
+  await dropInvalidIndexes(client, target.schema);
+  await runScript(client, pair.do.path, text);
+  if (await isDone()) return;
+  throw new SluiceError('step_failed', {
+    what: `Step ${step.id}: ${pair.do.path} was executed, but ${doneWhen.path} does not pass.`,
+    expected: 'After a file outside a transaction its done_when reports only pass.',
+    safe: 'The undo of this file runs, because its intent is recorded.',
+  });
+}
+
+/** An interrupted concurrent build leaves an invalid index under the name that the next attempt needs. */
+async function dropInvalidIndexes(client: StepWork['client'], schema: string): Promise<void> {
+  const invalid = await client.query<{ name: string }>(
+    `select format('%I.%I', n.nspname, c.relname) as name
+     from pg_index as i
+     join pg_class as c on c.oid = i.indexrelid
+     join pg_namespace as n on n.oid = c.relnamespace
+     where not i.indisvalid
+       and n.nspname = $1
+       and not exists (
+         select
+         from pg_stat_progress_create_index as p
+         where p.index_relid = i.indexrelid
+       )`,
+    [schema],
+  );
+  for (const { name } of invalid.rows) await client.query(`drop index concurrently if exists ${name}`);
+}

@@ -1,0 +1,22 @@
+import { activityInfo } from '@temporalio/activity';
+import type pg from 'pg';
+import { withSession } from '../target/open-session.ts';
+import type { ActivityDependencies, TargetAccess } from './dependencies.ts';
+import { toActivityFailure } from './report-failure.ts';
+
+/** Runs work that belongs to a run as a whole in a session of the target; errors leave as typed failures. */
+export async function withTarget<T>(
+  dependencies: ActivityDependencies,
+  name: string,
+  purpose: string,
+  work: (given: { client: pg.Client; target: TargetAccess }) => Promise<T>,
+): Promise<T> {
+  try {
+    const target = await dependencies.openTarget(name);
+    return await withSession({ url: target.url, applicationName: `sluice:${purpose}` }, (client) =>
+      work({ client, target }),
+    );
+  } catch (error) {
+    throw toActivityFailure(error, `Target ${name} (${purpose})`, activityInfo().attempt);
+  }
+}

@@ -1,0 +1,309 @@
+-- does:      installs the outbox, the routes and the audit of attempts. The database, not the producer, says in which
+--            transaction, epoch and moment an event was written; outbox and audit are append-only.
+-- called by: macro iu-core-base.
+-- locks:     creates only; nothing that exists is touched.
+-- raises:    duplicate_table, duplicate_function where foreign objects hold these names.
+
+create function fn_iu_uuid_v7()
+  returns uuid
+  language plpgsql
+  volatile
+  parallel safe
+  set search_path from current
+as $$
+-- does: a time-ordered uuid, version 7: 48 bits of milliseconds, 12 bits of the fraction below, 62 random bits.
+-- called by: column defaults; locks: none; raises: nothing.
+declare
+  v_microseconds constant bigint := (extract(epoch from clock_timestamp()) * 1000000)::bigint;
+  v_fraction constant integer := ((v_microseconds % 1000) * 4096 / 1000)::integer;
+  v_bytes bytea := overlay(
+    uuid_send(gen_random_uuid())
+    placing substring(int8send(v_microseconds / 1000) from 3)
+    from 1 for 6
+  );
+begin
+  v_bytes := set_byte(v_bytes, 6, 112 | (v_fraction >> 8));
+  v_bytes := set_byte(v_bytes, 7, v_fraction & 255);
+  return encode(v_bytes, 'hex')::uuid;
+end
+$$;
+comment on function fn_iu_uuid_v7() is 'Layer outbox. A time-ordered uuid (version 7), ordered to the microsecond.';
+
+create function fn_iu_system_identifier()
+  returns bigint
+  language sql
+  stable
+  parallel safe
+  set search_path from current
+as $$
+-- does: the identity that initdb gave this cluster; called by: outbox, route worker; locks: none; raises: nothing.
+select system_identifier
+from pg_control_system()
+$$;
+comment on function fn_iu_system_identifier() is 'Layer outbox. The identity of this cluster, which a dump does not carry along.';
+
+create table iu_outbox_epoch (
+  epoch integer primary key,
+  system_identifier bigint not null,
+  opened_at timestamptz not null default clock_timestamp(),
+  constraint epoch_is_positive check (epoch > 0)
+);
+comment on table iu_outbox_epoch is
+  'Layer outbox. Clusters this outbox has lived in. Transaction ids start again in another cluster; the epoch orders old rows before new ones.';
+comment on column iu_outbox_epoch.epoch is 'Number, from 1; the largest is the current one.';
+comment on column iu_outbox_epoch.system_identifier is 'The cluster whose transaction ids the rows of this epoch carry.';
+comment on column iu_outbox_epoch.opened_at is 'When the first event was written there, or a rebase was run.';
+
+create function fn_iu_outbox_epoch()
+  returns integer
+  language plpgsql
+  volatile
+  security definer
+  set search_path from current
+as $$
+-- does: the epoch of this cluster; opens the next one where the newest belongs to another cluster (a restore).
+-- called by: the outbox's trigger, fn_iu_outbox_rebase.
+-- locks: the new row's key, so two writers open one epoch and not two.
+-- raises: nothing of its own.
+declare
+  v_epoch integer;
+  v_system_identifier bigint;
+begin
+  loop
+    select e.epoch, e.system_identifier
+    into v_epoch, v_system_identifier
+    from iu_outbox_epoch as e
+    order by e.epoch desc
+    limit 1;
+
+    if v_system_identifier = fn_iu_system_identifier() then
+      return v_epoch;
+    end if;
+    insert into iu_outbox_epoch (epoch, system_identifier)
+    values (coalesce(v_epoch, 0) + 1, fn_iu_system_identifier())
+    on conflict do nothing;
+  end loop;
+end
+$$;
+comment on function fn_iu_outbox_epoch() is 'Layer outbox. The current epoch; opens the next one after a restore into another cluster.';
+
+create table event_outbox (
+  id uuid primary key default fn_iu_uuid_v7(),
+  event_domain text collate "C" not null,
+  event_type text collate "C" not null,
+  event_subject text collate "C",
+  subject_ref uuid,
+  payload jsonb not null,
+  actor text not null,
+  xact_id xid8 not null default pg_current_xact_id(),
+  epoch integer not null default 0,
+  created_at timestamptz not null default clock_timestamp(),
+  constraint epoch_is_positive check (epoch > 0),
+  constraint event_domain_is_named check (event_domain ~ '^\S+$'),
+  constraint event_type_is_named check (event_type ~ '^\S+$'),
+  constraint payload_is_an_object check (jsonb_typeof(payload) = 'object'),
+  constraint actor_is_named check (actor ~ '\S')
+);
+create index event_outbox_in_commit_order on event_outbox (epoch, xact_id, created_at, id);
+comment on table event_outbox is
+  'Layer outbox. Events, append-only, each written in the transaction that it tells of, through fn_iu_emit_event.';
+comment on column event_outbox.id is 'Identity, uuid v7.';
+comment on column event_outbox.event_domain is 'Domain, for instance iu.';
+comment on column event_outbox.event_type is 'What happened, for instance version_applied.';
+comment on column event_outbox.event_subject is 'What it happened to, as people address it.';
+comment on column event_outbox.subject_ref is 'Row that the event tells of; for version_applied the unit version.';
+comment on column event_outbox.payload is 'The event''s data, an object.';
+comment on column event_outbox.actor is 'Who caused it, as claimed by the caller.';
+comment on column event_outbox.xact_id is 'Transaction that wrote it; set by the database. The cursor reads in this order.';
+comment on column event_outbox.epoch is 'Epoch of the cluster that wrote it; set by the database.';
+comment on column event_outbox.created_at is 'When it was written, not when its transaction began; set by the database.';
+
+create function fn_iu_outbox_stamp()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path from current
+as $$
+-- does: says in which transaction, epoch and moment the event was written, whatever the producer claims.
+-- called by: trigger trg_iu_outbox_stamp; locks: none of its own; raises: nothing.
+begin
+  new.xact_id := pg_current_xact_id();
+  new.epoch := fn_iu_outbox_epoch();
+  new.created_at := clock_timestamp();
+  return new;
+end
+$$;
+comment on function fn_iu_outbox_stamp() is 'Layer outbox. Trigger: sets xact_id, epoch and created_at, which no producer may choose.';
+
+create function fn_iu_append_only()
+  returns trigger
+  language plpgsql
+  set search_path from current
+as $$
+-- does: refuses the change; called by: triggers of append-only tables; locks: none; raises: SL004.
+begin
+  raise exception using
+    errcode = 'SL004',
+    message = format('table %I is append-only; %s is refused', tg_table_name, tg_op),
+    hint = 'The rows are evidence. Nothing was changed.';
+end
+$$;
+comment on function fn_iu_append_only() is 'Layer outbox. Trigger: rows that are evidence are never changed or removed.';
+
+create trigger trg_iu_outbox_stamp
+  before insert on event_outbox
+  for each row execute function fn_iu_outbox_stamp();
+create trigger trg_iu_outbox_append_only
+  before update or delete on event_outbox
+  for each row execute function fn_iu_append_only();
+create trigger trg_iu_outbox_no_truncate
+  before truncate on event_outbox
+  for each statement execute function fn_iu_append_only();
+alter table event_outbox enable always trigger trg_iu_outbox_stamp;
+alter table event_outbox enable always trigger trg_iu_outbox_append_only;
+alter table event_outbox enable always trigger trg_iu_outbox_no_truncate;
+
+create table iu_outbound_route (
+  route_code text collate "C" primary key,
+  event_domain text collate "C" not null,
+  event_type text collate "C" not null,
+  event_filter jsonpath,
+  target_kind text not null,
+  target_ref text not null,
+  enabled boolean not null default false,
+  dry_run boolean not null default true,
+  ordered_by_subject boolean not null default false,
+  config jsonb not null default '{}',
+  description text not null default '',
+  disabled_by text,
+  updated_at timestamptz not null default clock_timestamp(),
+  constraint route_code_is_plain check (route_code ~ '^[a-z0-9][a-z0-9_.]*$' and length(route_code) <= 100),
+  constraint event_domain_is_named check (event_domain ~ '^\S+$'),
+  constraint event_type_is_named check (event_type ~ '^\S+$'),
+  constraint target_kind_is_known check (
+    target_kind in ('sql_function', 'workflow', 'vector', 'report', 'directus_flow', 'external_endpoint')),
+  constraint target_ref_is_named check (target_ref ~ '\S'),
+  constraint config_is_an_object check (jsonb_typeof(config) = 'object'),
+  constraint an_enabled_route_was_disabled_by_nobody check (not (enabled and disabled_by is not null)),
+  constraint iu_outbound_route_safe_chk check (not (enabled and not dry_run))
+);
+comment on table iu_outbound_route is 'Layer outbox. Where an event goes: each enabled route whose domain, type and filter match gets an attempt.';
+comment on column iu_outbound_route.route_code is 'Name; letters, digits, dot and underscore, so that an idempotency key can be taken apart.';
+comment on column iu_outbound_route.event_domain is 'Domain of the events it takes.';
+comment on column iu_outbound_route.event_type is 'Type of the events it takes.';
+comment on column iu_outbound_route.event_filter is
+  'Path over the payload; matches when its first item is there and is neither false nor null. Null takes every event.';
+comment on column iu_outbound_route.target_kind is 'Kind of the target; one of the six that the delivery seam knows.';
+comment on column iu_outbound_route.target_ref is 'The target, in the words of its kind.';
+comment on column iu_outbound_route.enabled is 'Whether the worker looks at it at all.';
+comment on column iu_outbound_route.dry_run is 'True: an attempt only records what would have happened.';
+comment on column iu_outbound_route.ordered_by_subject is 'Whether events of one subject must be delivered in order.';
+comment on column iu_outbound_route.config is 'Settings of the target; secrets only as references.';
+comment on column iu_outbound_route.description is 'What it is for.';
+comment on column iu_outbound_route.disabled_by is 'The level of the disable runbook that switched it off, so that its way back finds it.';
+comment on column iu_outbound_route.updated_at is 'When it was changed last; set by the database.';
+comment on constraint iu_outbound_route_safe_chk on iu_outbound_route is
+  'A route is never enabled and live at once. Replaced, under backup, when the delivery seam is built.';
+
+create function fn_iu_stamp_route()
+  returns trigger
+  language plpgsql
+  set search_path from current
+as $$
+-- does: records when a route was changed; called by: trigger; locks: none; raises: nothing.
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end
+$$;
+comment on function fn_iu_stamp_route() is 'Layer outbox. Trigger: stamps a route with the time of its change.';
+create trigger trg_iu_stamp_route
+  before update on iu_outbound_route
+  for each row execute function fn_iu_stamp_route();
+
+create table iu_route_attempt (
+  idempotency_key text collate "C" not null,
+  attempt_no integer not null,
+  event_id uuid not null,
+  route_code text collate "C",
+  worker_code text collate "C" not null,
+  decision text not null,
+  status text not null,
+  delivered boolean not null default false,
+  target_kind text,
+  target_ref text,
+  failure_code text,
+  detail jsonb not null default '{}',
+  xact_id xid8 not null default pg_current_xact_id(),
+  created_at timestamptz not null default clock_timestamp(),
+  constraint iu_route_attempt_is_made_once unique (idempotency_key, attempt_no),
+  constraint idempotency_key_begins_with_the_event check (
+    idempotency_key = event_id::text || ':' || coalesce(route_code, '-') || ':' || worker_code),
+  constraint attempt_no_is_positive check (attempt_no > 0),
+  constraint decision_is_known check (
+    decision in ('dry_run', 'sent', 'failed', 'skipped', 'blocked', 'no_route')),
+  constraint status_is_known check (status in ('dry_run', 'sent', 'failed', 'skipped', 'blocked')),
+  constraint status_follows_the_decision check (
+    status = case decision when 'no_route' then 'skipped' else decision end),
+  constraint delivered_implies_sent check (not delivered or status = 'sent'),
+  constraint a_failure_names_its_code check ((status = 'failed') = (failure_code is not null)),
+  constraint no_route_names_no_route check (decision <> 'no_route' or route_code is null),
+  constraint worker_code_is_plain check (worker_code ~ '^[a-z0-9][a-z0-9_.]*$'),
+  constraint detail_is_an_object check (jsonb_typeof(detail) = 'object')
+);
+create index iu_route_attempt_newest on iu_route_attempt using brin (created_at);
+comment on table iu_route_attempt is
+  'Layer outbox. Audit, append-only: what was decided about an event for a route by a worker, one row for each try.';
+comment on column iu_route_attempt.idempotency_key is
+  'event:route:worker; `-` stands for no route. It begins with the event, which keeps inserts at the right edge of the index.';
+comment on column iu_route_attempt.attempt_no is '1 for the first decision; each replay adds 1 under the same key.';
+comment on column iu_route_attempt.event_id is 'The event; no foreign key, so that old events can be moved away.';
+comment on column iu_route_attempt.route_code is 'The route; null where none matched.';
+comment on column iu_route_attempt.worker_code is 'The worker, named by its cursor.';
+comment on column iu_route_attempt.decision is
+  'dry_run (recorded only), sent, failed, skipped (by the target), blocked (a gate kept it back), no_route (no route matched).';
+comment on column iu_route_attempt.status is 'The decision as a delivery status; no_route is skipped.';
+comment on column iu_route_attempt.delivered is 'Whether the target has it; only ever true with status sent.';
+comment on column iu_route_attempt.target_kind is 'Kind of the target at the time.';
+comment on column iu_route_attempt.target_ref is 'The target at the time.';
+comment on column iu_route_attempt.failure_code is 'Why it failed; null unless it did.';
+comment on column iu_route_attempt.detail is 'More of the outcome: SQLSTATE and message of a failure, the target''s answer.';
+comment on column iu_route_attempt.xact_id is 'Transaction that wrote it.';
+comment on column iu_route_attempt.created_at is 'When it was written.';
+
+create trigger trg_iu_attempt_append_only
+  before update or delete on iu_route_attempt
+  for each row execute function fn_iu_append_only();
+create trigger trg_iu_attempt_no_truncate
+  before truncate on iu_route_attempt
+  for each statement execute function fn_iu_append_only();
+alter table iu_route_attempt enable always trigger trg_iu_attempt_append_only;
+alter table iu_route_attempt enable always trigger trg_iu_attempt_no_truncate;
+
+insert into iu_outbound_route (
+  route_code, event_domain, event_type, target_kind, target_ref, enabled, dry_run, description)
+values (
+  'iu_version_applied', 'iu', 'version_applied', 'workflow', 'iu-version-applied', true, true,
+  'A new version of an information unit; dry run until a target is built.');
+
+alter table iu_outbox_epoch owner to iu_core_owner;
+alter table event_outbox owner to iu_core_owner;
+alter table iu_outbound_route owner to iu_core_owner;
+alter table iu_route_attempt owner to iu_core_owner;
+alter function fn_iu_uuid_v7() owner to iu_core_owner;
+alter function fn_iu_system_identifier() owner to iu_core_owner;
+alter function fn_iu_outbox_epoch() owner to iu_core_owner;
+alter function fn_iu_outbox_stamp() owner to iu_core_owner;
+alter function fn_iu_append_only() owner to iu_core_owner;
+alter function fn_iu_stamp_route() owner to iu_core_owner;
+
+revoke all on table iu_outbox_epoch, event_outbox, iu_outbound_route, iu_route_attempt from public;
+revoke all on function fn_iu_uuid_v7() from public;
+revoke all on function fn_iu_system_identifier() from public;
+revoke all on function fn_iu_outbox_epoch() from public;
+revoke all on function fn_iu_outbox_stamp() from public;
+revoke all on function fn_iu_append_only() from public;
+revoke all on function fn_iu_stamp_route() from public;
+grant select on table iu_outbox_epoch, event_outbox, iu_outbound_route, iu_route_attempt
+  to iu_core_operator, iu_core_auditor;
+grant execute on function fn_iu_system_identifier() to iu_core_operator, iu_core_auditor;

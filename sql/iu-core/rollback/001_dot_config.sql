@@ -1,0 +1,9 @@
+-- does:      removes the configuration table with its gates, as migration 001 found the schema.
+-- called by: the rollback of macro iu-core-base.
+-- locks:     ACCESS EXCLUSIVE on dot_config.
+-- raises:    nothing of its own.
+
+drop table dot_config;
+drop function fn_iu_config_positive_int(text);
+drop function fn_iu_gate_open(text);
+drop function fn_iu_stamp_config();

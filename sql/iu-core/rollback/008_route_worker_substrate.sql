@@ -1,0 +1,38 @@
+-- does:      removes cursors, dead letters and the probe marker, as migration 008 found the schema.
+-- called by: the rollback of macro event-worker, after that of 009.
+-- locks:     ACCESS EXCLUSIVE on the tables, taken before the count, so no letter arrives behind it.
+-- raises:    SL001 while a dead letter or an attempt exists.
+
+lock table iu_route_worker_cursor, iu_route_dead_letter, iu_route_attempt in access exclusive mode;
+
+do $$
+declare
+  v_attempts bigint;
+  v_dead_letters bigint;
+begin
+  select count(*) into v_attempts from iu_route_attempt;
+  select count(*) into v_dead_letters from iu_route_dead_letter;
+  if v_attempts + v_dead_letters > 0 then
+    raise exception using
+      errcode = 'SL001',
+      message = format('%s attempts and %s dead letters exist; without the cursors nobody could say what was decided',
+        v_attempts, v_dead_letters),
+      hint = 'They are history and are never deleted. Nothing was changed; use the disable runbook.';
+  end if;
+end
+$$;
+
+drop table iu_route_worker_cursor;
+drop table iu_route_dead_letter;
+drop table iu_probe_marker;
+drop function fn_iu_probe_demand();
+drop function fn_iu_probe_begin();
+drop function fn_iu_in_probe();
+drop function fn_iu_probe_refuse_commit();
+drop function fn_iu_dead_letter_guard();
+delete from dot_config
+where dot_config.key in (
+  'iu_core.route_worker_max_batch',
+  'iu_core.health_max_unrouted_seconds',
+  'iu_core.health_max_stall_seconds'
+);

@@ -1,0 +1,86 @@
+import { type ErrorCodeName, SluiceError } from '../contracts/error-codes.ts';
+import { SQLSTATES } from '../contracts/sqlstates.ts';
+
+/** Fields of a PostgreSQL error that this project reads; `pg` puts them on its errors. */
+interface DatabaseErrorFields {
+  readonly code?: string;
+  readonly constraint?: string;
+  readonly detail?: string;
+  readonly hint?: string;
+}
+
+const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCodeName>> = {
+  '28P01': 'target_authentication',
+  '28000': 'target_authentication',
+  '3D000': 'target_not_found',
+  '25006': 'target_read_only',
+  '42501': 'target_permission',
+  '55P03': 'lock_timeout',
+  '40001': 'transient',
+  '40P01': 'transient',
+  '53300': 'target_unreachable',
+  '57P01': 'target_unreachable',
+  '57P02': 'target_unreachable',
+  '57P03': 'target_unreachable',
+  [SQLSTATES.rollbackRefused]: 'rollback_refused',
+  [SQLSTATES.receiptSlotVoided]: 'step_voided',
+  [SQLSTATES.runUndone]: 'run_undone',
+  [SQLSTATES.engineSchemaNewer]: 'engine_schema_newer',
+};
+
+const SOCKET_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOENT',
+]);
+
+const SAFE_BY_CODE: Partial<Record<ErrorCodeName, string>> = {
+  target_unreachable: 'Nothing more was sent; the step is tried again, and its receipt tells whether it had committed.',
+  target_authentication: 'Nothing was changed. Correct the credentials of the target, then start again.',
+  target_permission: 'The transaction was rolled back. Grant what is missing, then start again.',
+  target_read_only: 'Nothing was changed. Point the target at the primary.',
+  lock_timeout: 'The transaction was rolled back; nothing waits behind it.',
+};
+
+/** The code for an error of `pg` or of the socket under it. */
+export function classifyDatabaseError(error: unknown): ErrorCodeName {
+  const { code, constraint } = (error ?? {}) as DatabaseErrorFields;
+  if (constraint === 'step_receipt_pkey') return 'step_voided';
+  if (code !== undefined) {
+    const known = CODE_BY_SQLSTATE[code];
+    if (known !== undefined) return known;
+    if (code.startsWith('08') || SOCKET_CODES.has(code)) return 'target_unreachable';
+    return 'script_failed';
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return /Connection terminated|timeout exceeded when trying to connect|not queryable|Client was closed/.test(message)
+    ? 'target_unreachable'
+    : 'unexpected';
+}
+
+/**
+ * Turns an error of the database into a {@link SluiceError}; an error that is one already passes through.
+ *
+ * @param where what was being done, e.g. `step open-gate, file runtime/090.sql line 12`
+ */
+export function mapDatabaseError(error: unknown, where: string): SluiceError {
+  if (error instanceof SluiceError) return error;
+  const code = classifyDatabaseError(error);
+  const fields = (error ?? {}) as DatabaseErrorFields;
+  const message = error instanceof Error && error.message !== '' ? error.message : String(fields.code ?? error);
+  const sqlstate = fields.code === undefined ? '' : ` (${fields.code})`;
+  return new SluiceError(
+    code,
+    {
+      what: `${where}: ${message}${sqlstate}.${fields.detail === undefined ? '' : ` ${fields.detail}.`}`,
+      expected: fields.hint === undefined ? '' : `${fields.hint}`,
+      safe: SAFE_BY_CODE[code] ?? 'The transaction was rolled back; this step left nothing.',
+    },
+    { cause: error },
+  );
+}

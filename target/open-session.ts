@@ -1,0 +1,47 @@
+import pg from 'pg';
+import { mapDatabaseError } from './map-database-error.ts';
+
+/** How long a connection may take to be made, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export interface SessionOptions {
+  /** Connection string; never logged. */
+  readonly url: string;
+  /** Shown in `pg_stat_activity`, so that on-call sees whose session it is; at most 63 bytes count. */
+  readonly applicationName: string;
+}
+
+/**
+ * Opens one session of the engine. The server checks every second that this client still lives
+ * (`client_connection_check_interval`), because the backend of a killed worker otherwise works on.
+ *
+ * @throws SluiceError `target_unreachable`, `target_authentication`, `target_not_found`, `target_permission`
+ */
+export async function openSession(options: SessionOptions): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: options.url,
+    application_name: options.applicationName.slice(0, 63),
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    options: '-c client_connection_check_interval=1000',
+  });
+  // A connection that breaks while idle reports here; the next query reports it to its caller.
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw mapDatabaseError(error, 'Connecting to the target');
+  }
+  return client;
+}
+
+/** Runs `work` with a session and closes it, whatever happens. */
+export async function withSession<T>(options: SessionOptions, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = await openSession(options);
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}

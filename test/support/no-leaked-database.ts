@@ -1,0 +1,4 @@
+import { afterAll } from 'vitest';
+import { dropRemainingDatabases } from './create-database.ts';
+
+afterAll(dropRemainingDatabases);

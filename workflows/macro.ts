@@ -1,0 +1,112 @@
+import {
+  allHandlersFinished,
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  isCancellation,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { MacroInput, MacroStatus } from '../contracts/macro-run.ts';
+import { macroWorkflowId } from '../contracts/names.ts';
+import type { Outcome } from '../contracts/outcome.ts';
+import type { PlannedChangeStep } from '../contracts/plan.ts';
+import { compensate } from './compensation.ts';
+import { type Controls, installControls } from './controls.ts';
+import { explain, fail } from './fail.ts';
+import { activities, briefly } from './macro-activities.ts';
+import { runForward } from './run-forward.ts';
+import { RunState } from './run-state.ts';
+
+/**
+ * One macro run: a governed change of one database. Completed means `succeeded`; Canceled means cancelled and
+ * rolled back; Failed means any other end, its type the outcome and its detail the {@link MacroStatus}.
+ */
+export async function macro(input: MacroInput): Promise<MacroStatus> {
+  assertStart(input, ['target', 'planHash', 'actor', 'reason']);
+  const state = new RunState(input);
+  const forward = new CancellationScope();
+  const controls = installControls(state, () => forward.cancel());
+  state.show();
+  const opened = await activities.openRun.executeWithOptions(briefly('Open the run'), [input]);
+  state.open(opened, input.planHash);
+  const registered: PlannedChangeStep[] = [];
+  let failure: unknown;
+  try {
+    await forward.run(() => runForward({ state, controls, opened, planHash: input.planHash }, registered));
+  } catch (error) {
+    failure = error;
+  }
+  controls.isUndoing = true;
+  const outcome = await CancellationScope.nonCancellable(async () => {
+    if (failure !== undefined) await recordInterruption(state, controls, failure);
+    const context = { state, plan: opened.plan, runId: opened.runId, byRunId: opened.runId, registered };
+    return failure === undefined
+      ? finish(state, 'succeeded', [])
+      : compensate(context).then((result) => finish(state, result.outcome, result.leftToDo));
+  });
+  await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
+  return endWith(state, outcome, failure, controls);
+}
+
+/** Closes the run in the target, then shows its end. */
+export async function finish(
+  state: RunState,
+  outcome: Outcome,
+  leftToDo: MacroStatus['leftToDo'],
+): Promise<Outcome> {
+  const { target, runId, cause } = state.status;
+  if (runId !== null) {
+    await activities.closeRun.executeWithOptions(briefly(`Close the run: ${outcome}`), [
+      { target, runId, outcome, cause, leftToDo },
+    ]);
+  }
+  state.end(outcome, leftToDo);
+  return outcome;
+}
+
+/** Says why the run turns back, and records who asked for it. */
+async function recordInterruption(state: RunState, controls: Controls, failure: unknown): Promise<void> {
+  const { target, runId } = state.status;
+  state.setHeld(null);
+  controls.hold = null;
+  const decision = controls.rollback;
+  if (decision !== null) state.status.cause = `rolled back by ${decision.control.actor}: ${decision.control.reason}`;
+  else if (isCancellation(failure)) state.status.cause = 'cancelled';
+  else state.status.cause = explain(failure).message;
+  if (runId === null) return;
+  if (decision !== null) {
+    await activities.recordControl.executeWithOptions(briefly(`Record rollback by ${decision.control.actor}`), [
+      { target, runId, stepId: null, action: 'rollback', control: decision.control, updateId: decision.updateId },
+    ]);
+  } else if (isCancellation(failure)) {
+    const control = { actor: 'unknown', reason: 'the workflow was cancelled' };
+    await activities.recordControl.executeWithOptions(briefly('Record the cancellation'), [
+      { target, runId, stepId: null, action: 'cancel', control, updateId: null },
+    ]);
+  }
+}
+
+function endWith(state: RunState, outcome: Outcome, failure: unknown, controls: Controls): MacroStatus {
+  if (outcome === 'succeeded') return state.status;
+  if (outcome === 'rolled_back' && isCancellation(failure) && controls.rollback === null) {
+    throw new CancelledFailure('cancelled and rolled back', [state.status]);
+  }
+  throw fail(outcome, `${outcome}: ${state.status.cause}`, [state.status]);
+}
+
+/**
+ * Refuses a start that the engine could not govern: a field that is missing, or a workflow id under which the
+ * server would not keep a second macro away from the same database.
+ */
+export function assertStart<T extends { target: string }>(input: T | undefined, fields: readonly (keyof T & string)[]): void {
+  for (const field of fields) {
+    const value: unknown = input?.[field];
+    if (typeof value !== 'string' || value.trim() === '') {
+      throw fail('usage', `The input has no "${field}". Expected one object {"${fields.join('": "…", "')}": "…"}. Nothing was changed.`);
+    }
+  }
+  const expected = macroWorkflowId(String(input?.target));
+  if (workflowInfo().workflowId !== expected) {
+    throw fail('usage', `This workflow was started under the id ${workflowInfo().workflowId}. Expected the id ${expected}, so that one macro runs at a time per database. Nothing was changed.`);
+  }
+}
