@@ -3,7 +3,7 @@ import { diskFullError, saysDiskFull } from './check-disk-space.ts';
 import type { LeashedResult } from './run-leashed.ts';
 
 const CODE_BY_WORDS: readonly (readonly [RegExp, ErrorCodeName])[] = [
-  [/canceling statement due to lock timeout/, 'lock_timeout'],
+  [/canceling statement due to (lock|statement) timeout/, 'lock_timeout'],
   [/password authentication failed|no password supplied|no pg_hba\.conf entry/, 'target_authentication'],
   [/permission denied|must be (owner|superuser)|row-level security policy/, 'target_permission'],
   [/server version mismatch/, 'backup_tool_older'],

@@ -1,6 +1,6 @@
-import { isChange, type Plan, type PlannedStep } from '../contracts/plan.ts';
+import { type DisableStep, isChange, type Plan, type PlannedStep } from '../contracts/plan.ts';
 import type { StepKind } from '../contracts/step-kind.ts';
-import { combineVerdicts, type Verdict } from '../contracts/verdict.ts';
+import { combineVerdicts, VERDICTS, type Verdict } from '../contracts/verdict.ts';
 import type {
   Effect,
   FailureEvidence,
@@ -16,7 +16,7 @@ export function deriveSteps(
   plan: Plan,
   record: RunRecord,
 ): { steps: StepEvidence[]; disable: StepEvidence[]; unplanned: StepEvidence[] } {
-  const known = new Set([...plan.steps, ...plan.disable].map((step) => step.id));
+  const known = new Set([...plan.steps.map((step) => step.id), ...plan.disable.map(disableId)]);
   const strange = [...new Set([...record.receipts, ...record.failures].map((row) => row.step_id))].filter(
     (id) => !known.has(id),
   );
@@ -24,13 +24,18 @@ export function deriveSteps(
   return {
     steps: record.run.finished_at === null ? markCurrent(steps) : steps,
     disable: plan.disable
-      .map((step) => toStep(record, step.id, step.title, 'disable', null))
+      .map((step) => toStep(record, disableId(step), step.title, 'disable', null))
       .filter((step) => step.receipts.length > 0 || step.failures.length > 0),
     unplanned: strange.map((id) => {
       const kind = record.receipts.find((row) => row.step_id === id)?.kind ?? 'check';
       return toStep(record, id, 'not in the plan', kind as StepKind, null);
     }),
   };
+}
+
+/** Step id under which a receipt of the disable runbook stands. */
+function disableId(step: DisableStep): string {
+  return `disable-${step.id}`;
 }
 
 function toStep(
@@ -78,7 +83,7 @@ function toStep(
     state,
     undo,
     effect: effectOf(planned, state, undo, stands, intents.length),
-    verdict: verdictOf(state, whole, stands),
+    verdict: verdictOf(state, whole, stands, tried.at(-1)),
     detail:
       last?.detail ??
       tried.at(-1)?.message ??
@@ -125,8 +130,10 @@ function verdictOf(
   state: ForwardState,
   whole: ReceiptEvidence | null,
   stands: readonly ReceiptEvidence[],
+  failure: FailureEvidence | undefined,
 ): Verdict {
-  if (state === 'failed') return 'fail';
+  const reported = VERDICTS.find((verdict) => failure?.code === `verdict_${verdict}`);
+  if (state === 'failed') return whole?.verdict ?? reported ?? 'fail';
   if (whole !== null) return whole.verdict;
   return state === 'partial' ? 'inconclusive' : combineVerdicts(stands.map((row) => row.verdict));
 }

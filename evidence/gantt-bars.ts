@@ -103,7 +103,7 @@ function toLane(
   } else if (step.state === 'current' && runId === evidence.run.runId) {
     const until = Math.max(readyAt, Date.parse(evidence.atCollection.collectedAt));
     spans.push({ kind: step.kind === 'approve' ? 'wait' : 'open', from: readyAt, to: until });
-  } else if (step.state === 'failed' && failures.length > 0 && undid.length + did.length >= 0) {
+  } else if (step.state === 'failed' && failures.length > 0) {
     const first = Math.min(...failures);
     spans.push({ kind: 'fail', from: Math.min(readyAt, first), to: Math.max(...failures) });
   }

@@ -84,7 +84,7 @@ function unfinished(derived: DerivedEvidence, standing: readonly string[]): Summ
       {
         stepId: current?.id ?? '',
         what: 'Nothing by these records: look where the run stands before you act.',
-        how: `temporal workflow describe --workflow-id ${run.workflowId} --namespace ${run.temporal.namespace} --address ${run.temporal.address}`,
+        how: `sluice macro status, or workflow ${run.workflowId} in namespace ${run.temporal.namespace} of the Temporal at ${run.temporal.address}`,
       },
     ],
   };
@@ -112,7 +112,7 @@ function ofTakenBack(derived: DerivedEvidence, back: RunEvidence): Summary {
       `${who} ${clean ? 'took this run back' : `tried to take this run back and ended as ${say(back.outcome)}`}.`,
       ...standing,
       sayReturn(derived.run, back),
-      ...(back.cause === '' ? [] : [`Cause: ${back.cause}`]),
+      ...(back.cause === '' || clean ? [] : [`Cause: ${back.cause}`]),
     ],
     leftToDo: back.leftToDo,
   };
@@ -133,7 +133,7 @@ function ofUndoRun(derived: DerivedEvidence): Summary {
     trueNow: [
       ...standing,
       ...(takesBack === null ? [] : [sayReturn(takesBack, run)]),
-      ...(run.cause === '' ? [] : [`Cause: ${run.cause}`]),
+      ...(run.cause === '' || clean ? [] : [`Cause: ${run.cause}`]),
     ],
     leftToDo: run.leftToDo,
   };

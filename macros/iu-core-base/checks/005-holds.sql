@@ -1,0 +1,44 @@
+-- does:      tells whether migration 005 stands: tree, relations and import, every object of it, owned by iu_core_owner.
+-- called by: macro iu-core-base, before step install-005.
+-- locks:     none (catalog reads).
+-- raises:    nothing.
+
+with
+  wanted (kind, name) as (
+    values
+      ('relation', 'iu_tree_path'),
+      ('relation', 'iu_relation_kind'),
+      ('relation', 'iu_relation'),
+      ('function', 'fn_iu_tree_path_derive()'),
+      ('function', 'fn_iu_tree_path_carry_down()'),
+      ('function', 'fn_iu_import_document(text,jsonb,text,jsonb)'),
+      ('function', 'fn_iu_missing_units(text,text[])'),
+      ('trigger', 'trg_iu_tree_path_derive on iu_tree_path'),
+      ('trigger', 'trg_iu_tree_path_carry_down on iu_tree_path')
+  ),
+  found (kind, name, owner) as (
+    select 'relation', c.relname::text, c.relowner
+    from pg_class as c
+    where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+    union all
+    select 'function', wanted.name, p.proowner
+    from wanted
+    join pg_proc as p on p.oid = to_regprocedure(wanted.name)
+    where wanted.kind = 'function'
+    union all
+    select 'trigger', t.tgname || ' on ' || c.relname, c.relowner
+    from pg_trigger as t
+    join pg_class as c on c.oid = t.tgrelid
+    where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+  )
+select
+  'migration 005 holds' as check_id,
+  case when count(found.name) = count(*) then 'pass' else 'fail' end as verdict,
+  coalesce('missing, or not owned by iu_core_owner: '
+      || string_agg(format('%s %s', wanted.kind, wanted.name), ', ' order by wanted.name)
+        filter (where found.name is null),
+    count(*) || ' objects stand') as detail
+from wanted
+left join found on found.kind = wanted.kind
+  and found.name = wanted.name
+  and found.owner = to_regrole('iu_core_owner')::oid;

@@ -1,0 +1,254 @@
+-- does:      proves, read-only, that the base of IU Core stands as it should: B1 to B12. What later migrations add is held
+--            to the same rules.
+-- called by: macro iu-core-base, step verify.
+-- locks:     ACCESS SHARE on the tables it reads.
+-- raises:    undefined_table where the base is not installed.
+
+with
+  wanted (relation) as (
+    values
+      ('dot_config'), ('iu_outbox_epoch'), ('event_outbox'), ('iu_outbound_route'), ('iu_route_attempt'),
+      ('information_unit'), ('unit_version'), ('iu_tree_path'), ('iu_relation_kind'), ('iu_relation'),
+      ('iu_structure_operation_kind'), ('iu_structure_operation'), ('iu_sql_link'), ('v_iu_sql_link_status')
+  )
+select
+  'B1 objects stand' as check_id,
+  case when count(*) filter (where to_regclass(wanted.relation) is null) = 0 then 'pass' else 'fail' end as verdict,
+  coalesce('missing: ' || string_agg(wanted.relation, ', ') filter (where to_regclass(wanted.relation) is null),
+    count(*) || ' relations stand') as detail
+from wanted;
+
+with
+  ours as (
+    select c.relname::text as object, c.relowner as owner
+    from pg_class as c
+    where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+      and c.relkind <> 'i'
+      and (c.relname in ('dot_config', 'event_outbox', 'information_unit', 'unit_version') or c.relname ~ '^(v_)?iu_')
+    union all
+    select p.oid::regprocedure::text, p.proowner
+    from pg_proc as p
+    where p.pronamespace = to_regnamespace(quote_ident(current_schema()))
+      and p.proname ~ '^fn_iu_'
+  )
+select
+  'B2 one owner' as check_id,
+  case when count(*) filter (where ours.owner is distinct from to_regrole('iu_core_owner')::oid) = 0 then 'pass' else 'fail' end
+    as verdict,
+  coalesce('not owned by iu_core_owner: '
+      || string_agg(ours.object, ', ') filter (where ours.owner is distinct from to_regrole('iu_core_owner')::oid),
+    count(*) || ' objects belong to iu_core_owner') as detail
+from ours;
+
+with
+  pinned as (
+    select
+      p.oid::regprocedure::text as object,
+      coalesce(p.proconfig, '{}') @> array['search_path=' || quote_ident(current_schema()) || ', pg_temp'] as is_pinned,
+      coalesce(has_function_privilege('public', p.oid, 'execute'), true) as is_public
+    from pg_proc as p
+    where p.pronamespace = to_regnamespace(quote_ident(current_schema()))
+      and p.proname ~ '^fn_iu_'
+  )
+select
+  'B3 search paths pinned' as check_id,
+  case when count(*) filter (where not pinned.is_pinned) = 0 then 'pass' else 'fail' end as verdict,
+  coalesce('not pinned to the schema and pg_temp: ' || string_agg(pinned.object, ', ') filter (where not pinned.is_pinned),
+    count(*) || ' functions have their path pinned') as detail
+from pinned
+union all
+select
+  'B4 no execute for PUBLIC',
+  case when count(*) filter (where pinned.is_public) = 0 then 'pass' else 'fail' end,
+  coalesce('PUBLIC may execute: ' || string_agg(pinned.object, ', ') filter (where pinned.is_public),
+    'PUBLIC may execute none of ' || count(*) || ' functions')
+from pinned;
+
+with
+  granted as (
+    select
+      c.relname::text as relation,
+      case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end as grantee,
+      a.privilege_type
+    from pg_class as c
+    cross join lateral aclexplode(c.relacl) as a
+    where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+      and (c.relname in ('dot_config', 'event_outbox', 'information_unit', 'unit_version') or c.relname ~ '^(v_)?iu_')
+      and a.grantee <> c.relowner
+  ),
+  excessive as (
+    select format('%s %s on %s', granted.grantee, lower(granted.privilege_type), granted.relation) as grant_text
+    from granted
+    where granted.grantee = 'PUBLIC'
+      or (granted.grantee in ('iu_core_emitter', 'iu_core_worker', 'iu_core_auditor')
+        and granted.privilege_type <> 'SELECT')
+      or (granted.relation in (
+            'event_outbox', 'iu_route_attempt', 'information_unit', 'unit_version', 'iu_structure_operation')
+        and granted.privilege_type <> 'SELECT')
+  )
+select
+  'B5 least privilege' as check_id,
+  case when count(*) = 0 then 'pass' else 'fail' end as verdict,
+  coalesce('too much: ' || string_agg(excessive.grant_text, ', ' order by excessive.grant_text),
+    'nothing for PUBLIC; nobody but the owner writes outbox, audit, units or operations') as detail
+from excessive;
+
+with
+  wanted (relation, trigger_name, what) as (
+    values
+      ('event_outbox', 'trg_iu_outbox_append_only', 'append-only'),
+      ('event_outbox', 'trg_iu_outbox_no_truncate', 'append-only'),
+      ('event_outbox', 'trg_iu_outbox_stamp', 'stamps'),
+      ('iu_route_attempt', 'trg_iu_attempt_append_only', 'append-only'),
+      ('iu_route_attempt', 'trg_iu_attempt_no_truncate', 'append-only'),
+      ('unit_version', 'trg_iu_version_append_only', 'append-only'),
+      ('unit_version', 'trg_iu_version_no_truncate', 'append-only'),
+      ('unit_version', 'trg_iu_version_in_sequence', 'draws numbers'),
+      ('unit_version', 'trg_iu_out_version', 'emits'),
+      ('iu_structure_operation', 'trg_iu_structure_operation_guard', 'guards'),
+      ('iu_structure_operation', 'trg_iu_structure_operation_no_truncate', 'append-only')
+  )
+select
+  'B6 triggers enabled always' as check_id,
+  case when count(*) = count(t.oid) filter (where t.tgenabled = 'A') then 'pass' else 'fail' end as verdict,
+  coalesce('missing, or not ENABLE ALWAYS: '
+      || string_agg(format('%s on %s (%s)', wanted.trigger_name, wanted.relation, wanted.what), ', ')
+        filter (where t.tgenabled is distinct from 'A'),
+    count(*) || ' triggers fire for every session') as detail
+from wanted
+left join pg_trigger as t on t.tgrelid = to_regclass(wanted.relation)
+  and t.tgname = wanted.trigger_name;
+
+select
+  'B7 gates' as check_id,
+  case
+    when master.value in ('true', 'false')
+      and (
+        structure.value = 'false'
+        or exists (
+          select 1
+          from pg_proc as p
+          where p.pronamespace = to_regnamespace(quote_ident(current_schema()))
+            and p.proname ~ '^fn_iu_structure_op_'
+        )
+      )
+      and fn_iu_gate_open('iu_core.a_gate_without_a_row') is false
+    then 'pass'
+    else 'fail'
+  end as verdict,
+  format('iu_core.outbound_enabled: %s; iu_core.structure_ops_enabled: %s; a gate without a row reads as open: %s',
+    coalesce(master.value, 'no row'), coalesce(structure.value, 'no row'),
+    fn_iu_gate_open('iu_core.a_gate_without_a_row')) as detail
+from (values (1)) as one
+left join dot_config as master on master.key = 'iu_core.outbound_enabled'
+left join dot_config as structure on structure.key = 'iu_core.structure_ops_enabled';
+
+select
+  'B8 routes are safe' as check_id,
+  case
+    when count(*) filter (where r.enabled and not r.dry_run) = 0
+      and exists (
+        select 1
+        from pg_constraint as k
+        where k.conrelid = to_regclass('iu_outbound_route')
+          and k.conname = 'iu_outbound_route_safe_chk'
+          and k.convalidated
+        union all
+        select 1
+        from pg_trigger as t
+        where t.tgrelid = to_regclass('iu_outbound_route')
+          and t.tgname ~ 'safe|guard'
+          and t.tgenabled = 'A'
+      )
+    then 'pass'
+    else 'fail'
+  end as verdict,
+  format('%s routes, %s of them live; the safety guard must stand', count(*),
+    count(*) filter (where r.enabled and not r.dry_run)) as detail
+from iu_outbound_route as r;
+
+with
+  described as (
+    select c.relname::text as object, obj_description(c.oid, 'pg_class') as comment
+    from pg_class as c
+    where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+      and c.relkind in ('r', 'p', 'v', 'm')
+      and (c.relname in ('dot_config', 'event_outbox', 'information_unit', 'unit_version') or c.relname ~ '^(v_)?iu_')
+    union all
+    select p.oid::regprocedure::text, obj_description(p.oid, 'pg_proc')
+    from pg_proc as p
+    where p.pronamespace = to_regnamespace(quote_ident(current_schema()))
+      and p.proname ~ '^fn_iu_'
+  )
+select
+  'B9 each object names its layer' as check_id,
+  case when count(*) filter (where described.comment !~ '^Layer [a-z]+\. ' or described.comment is null) = 0
+    then 'pass' else 'fail' end as verdict,
+  coalesce('names no layer: '
+      || string_agg(described.object, ', ') filter (where described.comment !~ '^Layer [a-z]+\. ' or described.comment is null),
+    count(*) || ' objects name their layer') as detail
+from described;
+
+select
+  'B10 constraints and indexes are valid' as check_id,
+  case when count(*) = 0 then 'pass' else 'fail' end as verdict,
+  coalesce('not valid: ' || string_agg(invalid.name, ', '), 'every constraint is validated, every index valid') as detail
+from (
+  select k.conname::text as name
+  from pg_constraint as k
+  join pg_class as c on c.oid = k.conrelid
+  where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+    and c.relowner = to_regrole('iu_core_owner')::oid
+    and not k.convalidated
+  union all
+  select i.indexrelid::regclass::text
+  from pg_index as i
+  join pg_class as c on c.oid = i.indrelid
+  where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+    and c.relowner = to_regrole('iu_core_owner')::oid
+    and not i.indisvalid
+) as invalid;
+
+with
+  newest as (
+    select v.unit_id, count(*) as versions, max(v.version_seq) as version_seq
+    from unit_version as v
+    group by v.unit_id
+  ),
+  apart as (
+    select u.unit_code
+    from information_unit as u
+    left join newest on newest.unit_id = u.id
+    left join unit_version as v on v.unit_id = u.id
+      and v.version_seq = newest.version_seq
+    where u.head_version_seq <> coalesce(newest.version_seq, 0)
+      or u.head_version_seq <> coalesce(newest.versions, 0)
+      or u.head_sha256 is distinct from v.content_sha256
+  )
+select
+  'B11 versions have no gap' as check_id,
+  case when count(*) = 0 then 'pass' else 'fail' end as verdict,
+  coalesce(format('%s units whose head and versions disagree, for instance ', nullif(count(*), 0)) || min(apart.unit_code),
+    'every unit''s head is its newest version, numbered from 1 without gaps') as detail
+from apart;
+
+with
+  silent as (
+    select u.unit_code || ' version ' || v.version_seq as version
+    from unit_version as v
+    join information_unit as u on u.id = v.unit_id
+    where v.version_seq > 1
+      and not exists (
+        select 1
+        from event_outbox as e
+        where e.subject_ref = v.id
+          and e.event_domain = 'iu'
+          and e.event_type = 'version_applied'
+      )
+  )
+select
+  'B12 each later version has its event' as check_id,
+  case when count(*) = 0 then 'pass' else 'fail' end as verdict,
+  coalesce(format('%s versions without an event, for instance ', nullif(count(*), 0)) || min(silent.version),
+    'every version after the first emitted version_applied') as detail
+from silent;
