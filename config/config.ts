@@ -1,7 +1,10 @@
 import type { SecretRef } from './secret-ref.ts';
 
 /** Where a target's address comes from. `plain` has no password in it; `local` is the embedded PostgreSQL. */
-export type UrlRef = SecretRef | { readonly kind: 'plain'; readonly url: string } | { readonly kind: 'local' };
+export type UrlRef =
+  | SecretRef
+  | { readonly kind: 'plain'; readonly url: string }
+  | { readonly kind: 'local' };
 
 /** Classes of statements that have a timeout of their own. */
 export interface StatementTimeouts {

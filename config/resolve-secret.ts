@@ -42,7 +42,10 @@ async function read(ref: SecretRef, env: NodeJS.ProcessEnv): Promise<string> {
 }
 
 /** What the command printed is left out of the error, its error output too. */
-async function runCommand(ref: Extract<SecretRef, { kind: 'command' }>, env: NodeJS.ProcessEnv): Promise<string> {
+async function runCommand(
+  ref: Extract<SecretRef, { kind: 'command' }>,
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
   const [program, ...args] = ref.argv;
   const options = { cwd: ref.cwd, env, timeout: COMMAND_TIMEOUT_MS, maxBuffer: 64 * 1024 };
   try {

@@ -21,15 +21,38 @@ export function renderMarkdown(evidence: Evidence): string {
     head(evidence),
     ['## The run', table(['', ''], runLines(evidence))],
     ['## Steps', stepTable(evidence.steps), ...evidence.steps.map(stepSection)],
-    evidence.disable.length === 0 ? [] : ['## Disable runbook', stepTable(evidence.disable), ...evidence.disable.map(stepSection)],
-    evidence.unplanned.length === 0 ? [] : ['## Receipts that the plan does not know', stepTable(evidence.unplanned), ...evidence.unplanned.map(stepSection)],
+    evidence.disable.length === 0
+      ? []
+      : ['## Disable runbook', stepTable(evidence.disable), ...evidence.disable.map(stepSection)],
+    evidence.unplanned.length === 0
+      ? []
+      : [
+          '## Receipts that the plan does not know',
+          stepTable(evidence.unplanned),
+          ...evidence.unplanned.map(stepSection),
+        ],
     observations(evidence),
     controls(evidence),
     undoRuns(evidence),
     forbidden(evidence),
     conservation(evidence),
-    ['## Pinned texts', table(['Step', 'Part', 'File', 'sha256'], evidence.plan.scripts.map((script) => [script.stepId, script.role.replace('_', ' '), script.path, script.sha256]))],
-    ['## Evidence chain', table(['', ''], integrityLines(evidence)), ...evidence.atCollection.integrity.problems.map((problem) => `- ${escape(problem)}`)],
+    [
+      '## Pinned texts',
+      table(
+        ['Step', 'Part', 'File', 'sha256'],
+        evidence.plan.scripts.map((script) => [
+          script.stepId,
+          script.role.replace('_', ' '),
+          script.path,
+          script.sha256,
+        ]),
+      ),
+    ],
+    [
+      '## Evidence chain',
+      table(['', ''], integrityLines(evidence)),
+      ...evidence.atCollection.integrity.problems.map((problem) => `- ${escape(problem)}`),
+    ],
   ];
   return `${sections
     .flat()
@@ -49,7 +72,10 @@ function head(evidence: Evidence): string[] {
     summary.leftToDo.length === 0
       ? 'Nothing.'
       : summary.leftToDo
-          .map(({ stepId, what, how }, index) => `${index + 1}. ${stepId === '' ? '' : `${code(stepId)}: `}${escape(what)}\n   How: ${code(how)}`)
+          .map(
+            ({ stepId, what, how }, index) =>
+              `${index + 1}. ${stepId === '' ? '' : `${code(stepId)}: `}${escape(what)}\n   How: ${code(how)}`,
+          )
           .join('\n'),
     summary.next === null ? '' : `Exact next macro: ${code(summary.next)}`,
   ];
@@ -73,14 +99,21 @@ function stepTable(steps: readonly StepEvidence[]): string {
 
 function stepSection(step: StepEvidence): string {
   if (step.receipts.length === 0 && step.failures.length === 0) return '';
-  const whole = step.receipts.filter((receipt) => receipt.part === '' || receipt.direction === 'undo' || step.kind === 'disable');
+  const whole = step.receipts.filter(
+    (receipt) => receipt.part === '' || receipt.direction === 'undo' || step.kind === 'disable',
+  );
   const receipts = whole.flatMap((receipt) => {
     const facts = viewFacts(receipt.facts);
     const label = `${receipt.direction === 'undo' ? 'Undo' : 'Result'}${receipt.part === '' ? '' : ` of ${receipt.part}`}`;
     return [
       `${escape(label)}: ${receipt.state.replace('_', ' ')}, ${sayVerdict(receipt.verdict)}, ${sayTime(receipt.startedAt)}, ${sayDuration(receipt.durationMs)}. ${escape(receipt.detail)}`,
       checkTable(receipt.checks),
-      facts.lines.length === 0 ? '' : table(['', ''], facts.lines.map((line) => [line.label, line.value])),
+      facts.lines.length === 0
+        ? ''
+        : table(
+            ['', ''],
+            facts.lines.map((line) => [line.label, line.value]),
+          ),
       ...facts.tables.map(factTable),
     ];
   });
@@ -89,12 +122,21 @@ function stepSection(step: StepEvidence): string {
     checkTable(failure.checks),
   ]);
   const restore = step.kind === 'backup' ? RESTORE_LOSES : '';
-  return [`### ${escape(step.id)}: ${escape(step.title)}`, ...receipts, ...failures, restore].filter((block) => block !== '').join('\n\n');
+  return [`### ${escape(step.id)}: ${escape(step.title)}`, ...receipts, ...failures, restore]
+    .filter((block) => block !== '')
+    .join('\n\n');
 }
 
 function checkTable(checks: readonly CheckRow[]): string {
   if (checks.length === 0) return '';
-  return table(['Check', 'Verdict', 'Detail'], checks.map((check) => [check.checkId, `${VERDICT_SIGN[check.verdict]} ${sayVerdict(check.verdict)}`, check.detail]));
+  return table(
+    ['Check', 'Verdict', 'Detail'],
+    checks.map((check) => [
+      check.checkId,
+      `${VERDICT_SIGN[check.verdict]} ${sayVerdict(check.verdict)}`,
+      check.detail,
+    ]),
+  );
 }
 
 function factTable(facts: FactTable): string {
@@ -105,7 +147,8 @@ function observations(evidence: Evidence): string[] {
   if (evidence.observations.length === 0) return [];
   const rows = evidence.observations.map((one) => {
     const values = one.samples.flatMap((sample) => (sample.value === null ? [] : [sample.value]));
-    const count = (verdict: string) => String(one.samples.filter((sample) => sample.verdict === verdict).length);
+    const count = (verdict: string) =>
+      String(one.samples.filter((sample) => sample.verdict === verdict).length);
     return [
       one.stepId,
       `${one.metric}${one.unit === '' ? '' : ` (${one.unit})`}`,
@@ -117,7 +160,10 @@ function observations(evidence: Evidence): string[] {
       sayCount(values.at(-1) ?? Number.NaN),
     ];
   });
-  return ['## Observed', table(['Step', 'Metric', 'Samples', 'Pass', 'Inconclusive', 'Fail', 'Range', 'Last'], rows)];
+  return [
+    '## Observed',
+    table(['Step', 'Metric', 'Samples', 'Pass', 'Inconclusive', 'Fail', 'Range', 'Last'], rows),
+  ];
 }
 
 function controls(evidence: Evidence): string[] {
@@ -131,7 +177,10 @@ function controls(evidence: Evidence): string[] {
     control.reason,
     control.ticket ?? '',
   ]);
-  return ['## What people did', table(['When', 'Action', 'Step', 'Actor, as claimed', 'Temporal identity', 'Reason', 'Ticket'], rows)];
+  return [
+    '## What people did',
+    table(['When', 'Action', 'Step', 'Actor, as claimed', 'Temporal identity', 'Reason', 'Ticket'], rows),
+  ];
 }
 
 function undoRuns(evidence: Evidence): string[] {
@@ -144,7 +193,10 @@ function undoRuns(evidence: Evidence): string[] {
     run.reason,
     run.ticket ?? '',
   ]);
-  return ['## Undo runs of this run', table(['Run', 'Started', 'Outcome', 'Actor, as claimed', 'Reason', 'Ticket'], rows)];
+  return [
+    '## Undo runs of this run',
+    table(['Run', 'Started', 'Outcome', 'Actor, as claimed', 'Reason', 'Ticket'], rows),
+  ];
 }
 
 function forbidden(evidence: Evidence): string[] {
@@ -155,8 +207,15 @@ function forbidden(evidence: Evidence): string[] {
 function conservation(evidence: Evidence): string[] {
   const proof = evidence.atCollection.conservation;
   if (proof === null) return ['## Conservation', 'The target offers no such proof.'];
-  const rows = proof.rows.length === 0 ? '' : factTable(viewFacts({ rows: proof.rows }).tables[0] ?? { caption: '', columns: [], rows: [] });
-  return ['## Conservation', `${code(proof.function)} at collection: ${sayVerdict(proof.verdict)}, ${escape(proof.detail)}.`, rows];
+  const rows =
+    proof.rows.length === 0
+      ? ''
+      : factTable(viewFacts({ rows: proof.rows }).tables[0] ?? { caption: '', columns: [], rows: [] });
+  return [
+    '## Conservation',
+    `${code(proof.function)} at collection: ${sayVerdict(proof.verdict)}, ${escape(proof.detail)}.`,
+    rows,
+  ];
 }
 
 function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {

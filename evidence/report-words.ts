@@ -1,5 +1,12 @@
 import type { Verdict } from '../contracts/verdict.ts';
-import type { Effect, Evidence, EvidenceSummary, ForwardState, StepEvidence, UndoState } from './evidence-document.ts';
+import type {
+  Effect,
+  Evidence,
+  EvidenceSummary,
+  ForwardState,
+  StepEvidence,
+  UndoState,
+} from './evidence-document.ts';
 import { sayDuration, sayNumber, sayTime } from './say-quantity.ts';
 
 /** The words and lines that Markdown and HTML share, so that both tell the same. */
@@ -66,20 +73,35 @@ export function runLines(evidence: Evidence): [label: string, value: string][] {
   return [
     ['Macro', `${run.macro} (${evidence.planDocument.title})`],
     ['Target', `${run.target}, database ${atCollection.database}, schema ${evidence.planDocument.schema}`],
-    ...(takesBack === null ? [] : [['Takes back', `run #${takesBack.runNo}, ${takesBack.runId}`] as [string, string]]),
+    ...(takesBack === null
+      ? []
+      : [['Takes back', `run #${takesBack.runNo}, ${takesBack.runId}`] as [string, string]]),
     ['Actor, as claimed', run.actor.claimed],
     ['Temporal identity', identity],
     ['Reason', run.reason],
     ['Ticket', run.ticket ?? 'none'],
     ['Started', sayTime(run.startedAt)],
-    ['Finished', run.finishedAt === null ? 'not finished' : `${sayTime(run.finishedAt)}, after ${sayDuration(run.durationMs ?? 0)}`],
+    [
+      'Finished',
+      run.finishedAt === null
+        ? 'not finished'
+        : `${sayTime(run.finishedAt)}, after ${sayDuration(run.durationMs ?? 0)}`,
+    ],
     ['Engine run id', run.runId],
     ['Workflow', `${run.workflowId}, run ${run.temporal.runId}`],
-    ['Temporal', `${run.temporal.address}, namespace ${run.temporal.namespace}, cluster ${run.temporal.clusterId}`],
+    [
+      'Temporal',
+      `${run.temporal.address}, namespace ${run.temporal.namespace}, cluster ${run.temporal.clusterId}`,
+    ],
     ['Plan hash', plan.hash],
     ['Planned', `${sayTime(plan.plannedAt)} by ${plan.plannedBy}`],
     ['Fingerprint at start', run.fingerprint.atStart],
-    ['Fingerprint at end', run.fingerprint.atEnd === null ? 'not recorded' : `${run.fingerprint.atEnd} (${run.fingerprint.equal === true ? 'equal: definitions as at the start' : 'definitions differ from the start'})`],
+    [
+      'Fingerprint at end',
+      run.fingerprint.atEnd === null
+        ? 'not recorded'
+        : `${run.fingerprint.atEnd} (${run.fingerprint.equal === true ? 'equal: definitions as at the start' : 'definitions differ from the start'})`,
+    ],
     ['Fingerprint at collection', sayPresent(evidence)],
     ['Collected', `${sayTime(atCollection.collectedAt)} from PostgreSQL ${atCollection.serverVersion}`],
   ];
@@ -97,7 +119,12 @@ function sayPresent({ atCollection, run }: Evidence): string {
 export function sayLater({ atCollection }: Evidence): string | null {
   const { laterRuns } = atCollection;
   if (laterRuns.length === 0) return null;
-  const told = laterRuns.slice(0, 5).map((run) => `#${run.runNo} ${run.macro}${run.kind === 'undo' ? ' (undo)' : ''}: ${(run.outcome ?? 'unfinished').replace('_', ' ')}`);
+  const told = laterRuns
+    .slice(0, 5)
+    .map(
+      (run) =>
+        `#${run.runNo} ${run.macro}${run.kind === 'undo' ? ' (undo)' : ''}: ${(run.outcome ?? 'unfinished').replace('_', ' ')}`,
+    );
   return `${sayNumber(laterRuns.length, 'later run')} in this database: ${told.join(', ')}${laterRuns.length > 5 ? ', …' : ''}.`;
 }
 
@@ -107,9 +134,15 @@ export function integrityLines(evidence: Evidence): [label: string, value: strin
   const { integrity } = atCollection;
   const related = relatedChains.reduce((sum, other) => sum + other.rows.length, 0);
   return [
-    ['Rows', `${sayNumber(chain.length, 'row')} of this run${related === 0 ? '' : `, ${related} of the runs that belong to it`}`],
+    [
+      'Rows',
+      `${sayNumber(chain.length, 'row')} of this run${related === 0 ? '' : `, ${related} of the runs that belong to it`}`,
+    ],
     ['Hashes and links', integrity.chainHolds ? 'hold (computed again at collection)' : 'DO NOT HOLD'],
-    ['Tables against chain', integrity.tablesAgree === null ? 'not compared' : integrity.tablesAgree ? 'agree' : 'DISAGREE'],
+    [
+      'Tables against chain',
+      integrity.tablesAgree === null ? 'not compared' : integrity.tablesAgree ? 'agree' : 'DISAGREE',
+    ],
     ['Redacted places', String(atCollection.redactions)],
     ['Last hash', chain.at(-1)?.hash ?? 'none'],
     ['Check it offline', 'sluice evidence verify FILE.json'],

@@ -17,7 +17,8 @@ export function viewFacts(facts: Readonly<Record<string, unknown>>): FactsView {
   const lines: { label: string; value: string }[] = [];
   const tables: FactTable[] = [];
   const repeated = (value: unknown) =>
-    isRecord(value) && Object.entries(value).every(([key, inner]) => JSON.stringify(facts[key]) === JSON.stringify(inner));
+    isRecord(value) &&
+    Object.entries(value).every(([key, inner]) => JSON.stringify(facts[key]) === JSON.stringify(inner));
   for (const [key, value] of Object.entries(facts)) {
     if (value === null || value === undefined || repeated(value)) continue;
     if (Array.isArray(value) && value.length > 0 && value.every(isRecord)) tables.push(toTable(key, value));
@@ -58,9 +59,11 @@ function sayValue(key: string, value: unknown): string {
     if (/bytes$/i.test(key)) return sayBytes(value);
     return sayCount(value);
   }
-  if (typeof value === 'string') return /At$/.test(key) && !Number.isNaN(Date.parse(value)) ? sayTime(value) : value;
+  if (typeof value === 'string')
+    return /At$/.test(key) && !Number.isNaN(Date.parse(value)) ? sayTime(value) : value;
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map((item) => sayItem(item)).join('; ');
+  if (Array.isArray(value))
+    return value.length === 0 ? 'none' : value.map((item) => sayItem(item)).join('; ');
   return JSON.stringify(value);
 }
 

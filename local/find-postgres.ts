@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, realpathSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { programDirs } from './program-dirs.ts';
 
 const run = promisify(execFile);
 
@@ -28,18 +29,16 @@ export interface PostgresSearch {
 
 /** Looks for the server programs installed on this machine: `SLUICE_PG_BIN`, `PATH`, then the usual places. */
 export async function findLocalPostgres(env: NodeJS.ProcessEnv = process.env): Promise<PostgresSearch> {
-  const only = env.SLUICE_PG_BIN;
-  const places = only === undefined ? [...onPath(env), ...usualPlaces()] : [only];
   const found: PostgresPrograms[] = [];
   const tried: string[] = [];
-  for (const binDir of new Set(places.map(real))) {
+  for (const binDir of programDirs('postgres', env)) {
     if (!existsSync(join(binDir, 'postgres')) || !existsSync(join(binDir, 'initdb'))) continue;
     const programs = await programsIn(binDir, 'local');
     if (typeof programs === 'string') tried.push(`${binDir}: ${programs}`);
     else found.push(programs);
   }
   if (found.length === 0)
-    tried.push(`no usable initdb and postgres in ${only ?? 'PATH and the usual directories'}`);
+    tried.push(`no usable initdb and postgres in ${env.SLUICE_PG_BIN ?? 'PATH and the usual directories'}`);
   found.sort((a, b) => b.major - a.major);
   return { found, tried };
 }
@@ -77,44 +76,4 @@ async function programsIn(binDir: string, rung: 'local' | 'embedded'): Promise<P
   if (major < OLDEST_POSTGRES_MAJOR) return `PostgreSQL ${version} is older than ${OLDEST_POSTGRES_MAJOR}`;
   const hasPgDump = existsSync(join(binDir, 'pg_dump')) && existsSync(join(binDir, 'pg_restore'));
   return { rung, binDir, major, version, hasPgDump };
-}
-
-function onPath(env: NodeJS.ProcessEnv): string[] {
-  return (env.PATH ?? '')
-    .split(delimiter)
-    .filter((dir) => dir !== '' && existsSync(join(dir, 'postgres')))
-    .map((dir) => dirname(real(join(dir, 'postgres'))));
-}
-
-function usualPlaces(): string[] {
-  const under = (parent: string, pattern: RegExp, rest = 'bin') => {
-    try {
-      return readdirSync(parent)
-        .filter((name) => pattern.test(name))
-        .map((name) => join(parent, name, rest));
-    } catch {
-      return [];
-    }
-  };
-  return [
-    ...under('/usr/lib/postgresql', /^\d+$/),
-    ...under('/usr', /^pgsql-\d+$/),
-    ...under('/usr/libexec', /^postgresql\d+$/, ''),
-    ...under('/opt/homebrew/opt', /^postgresql(@\d+)?$/),
-    ...under('/usr/local/opt', /^postgresql(@\d+)?$/),
-    ...under('/home/linuxbrew/.linuxbrew/opt', /^postgresql(@\d+)?$/),
-    ...under('/opt/local/lib', /^postgresql\d+$/),
-    ...under('/Applications/Postgres.app/Contents/Versions', /^\d+$/),
-    '/usr/local/pgsql/bin',
-    '/usr/bin',
-    '/usr/local/bin',
-  ];
-}
-
-function real(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
 }

@@ -81,15 +81,8 @@ const download: Attempt = async (dir, options) => {
 const build: Attempt = async (dir, options) => {
   if (options.env.SLUICE_TEMPORAL_GO === 'off') throw new Error('switched off by SLUICE_TEMPORAL_GO=off');
   const cache = cacheDir(options.env);
-  const env = {
-    ...options.env,
-    GOBIN: dir,
-    GOFLAGS: '-modcacherw',
-    GOTOOLCHAIN: options.env.GOTOOLCHAIN ?? 'auto',
-  };
-  const withHome = options.env.HOME
-    ? env
-    : { ...env, GOPATH: join(cache, 'go'), GOCACHE: join(cache, 'go-build') };
+  const homeless = { GOPATH: join(cache, 'go'), GOCACHE: join(cache, 'go-build'), GOFLAGS: '-modcacherw' };
+  const env = { ...options.env, ...(options.env.HOME ? {} : homeless), GOBIN: dir };
   options.progress?.('building the Temporal CLI with Go (about 3 minutes, once)');
   const started = Date.now();
   const ticker = setInterval(() => {
@@ -100,7 +93,7 @@ const build: Attempt = async (dir, options) => {
   try {
     await runWithin('go', ['install', `github.com/temporalio/cli/cmd/temporal@v${TEMPORAL_CLI_VERSION}`], {
       ...options,
-      env: withHome,
+      env,
       withinMs: BUILD_WITHIN_MS,
     });
   } finally {

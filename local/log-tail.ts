@@ -1,9 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 
-/** The last lines of a server's log, for an error's text; empty when there is none. */
-export function logTail(file: string, lines = 8): string {
+/** How long a server's log is before a start, so that an error can show only what came after; bytes. */
+export function logSize(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** The last lines that a server logged since then, for an error's text; empty when there are none. */
+export function logTail(file: string, since: number, lines = 8): string {
   try {
-    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+    return readFileSync(file).subarray(since).toString().trimEnd().split('\n').slice(-lines).join('\n');
   } catch {
     return '';
   }

@@ -7,7 +7,7 @@ import { SluiceError } from '../contracts/error-codes.ts';
 import { createCluster } from './create-cluster.ts';
 import type { PostgresPrograms } from './find-postgres.ts';
 import { freePort } from './free-port.ts';
-import { logTail } from './log-tail.ts';
+import { logSize, logTail } from './log-tail.ts';
 import { disownStaleLockFile, lockFileOf } from './postmaster-lock-file.ts';
 import { type ProcessIdentity, processIdentity } from './process-identity.ts';
 import { serverEnvironment } from './server-environment.ts';
@@ -90,6 +90,7 @@ async function launch(options: ClusterOptions, port: number): Promise<Cluster> {
     ...(options.unsafe === true ? ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'] : []),
     ...(options.settings ?? []),
   ];
+  const logStart = logSize(options.logFile);
   const log = openSync(options.logFile, 'a', 0o600);
   const child = spawn(
     join(options.programs.binDir, 'postgres'),
@@ -116,14 +117,15 @@ async function launch(options: ClusterOptions, port: number): Promise<Cluster> {
   try {
     await untilAnswers(
       adminUrl,
-      () => (ended === undefined ? undefined : new ExitedEarly(ended, logTail(options.logFile))),
+      () => (ended === undefined ? undefined : new ExitedEarly(ended, logTail(options.logFile, logStart))),
       options.signal,
     );
   } catch (error) {
     if (known !== undefined) await stopCluster(known);
     throw error;
   }
-  if (known === undefined) throw new ExitedEarly(ended ?? 'postgres ended', logTail(options.logFile));
+  if (known === undefined)
+    throw new ExitedEarly(ended ?? 'postgres ended', logTail(options.logFile, logStart));
   return { process: known, port, adminUrl, adopted: false };
 }
 

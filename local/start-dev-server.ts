@@ -7,9 +7,9 @@ import { SluiceError } from '../contracts/error-codes.ts';
 import { SEARCH_ATTRIBUTES } from '../contracts/names.ts';
 import type { TemporalProgram } from './find-temporal.ts';
 import { freePort } from './free-port.ts';
-import { logTail } from './log-tail.ts';
-import { type ProcessIdentity, processIdentity } from './process-identity.ts';
 import { listens } from './listens.ts';
+import { logSize, logTail } from './log-tail.ts';
+import { type ProcessIdentity, processIdentity } from './process-identity.ts';
 import { stopProcess } from './stop-process.ts';
 import { registerSearchAttributes } from './temporal-ready.ts';
 import { withLock } from './with-lock.ts';
@@ -45,15 +45,12 @@ const ATTEMPTS = 5;
  */
 export async function startDevServer(options: DevServerOptions): Promise<DevServer> {
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort(attempt === 1 ? options.wantedPort : undefined);
-    const uiPort = await freePort(attempt === 1 ? (options.wantedUiPort ?? port + 1000) : undefined);
     try {
-      return await launch(options, port, uiPort);
+      return await onFreePorts(options, attempt === 1);
     } catch (error) {
       options.signal?.throwIfAborted();
-      const tail = error instanceof Error ? error.message : String(error);
-      if (!/in use|can't set frontend|can't listen/i.test(tail) || attempt === ATTEMPTS)
-        throw notStarted(options, error);
+      const text = error instanceof Error ? error.message : String(error);
+      if (!/address already in use/.test(text) || attempt === ATTEMPTS) throw notStarted(options, error);
     }
   }
 }
@@ -66,10 +63,36 @@ export async function stopDevServer(known: ProcessIdentity): Promise<boolean> {
   ]);
 }
 
-async function launch(options: DevServerOptions, port: number, uiPort: number): Promise<DevServer> {
+/** One starter at a time chooses ports, or the loser would take the winner's server for its own. */
+async function onFreePorts(options: DevServerOptions, asWanted: boolean): Promise<DevServer> {
+  const lock = join(tmpdir(), `sluice-ports-${process.getuid?.() ?? 'user'}.lock`);
+  const waiting = { ...(options.signal && { signal: options.signal }), waitingFor: 'another start' };
+  const started = await withLock(lock, waiting, async () => {
+    const port = await freePort(asWanted ? options.wantedPort : undefined);
+    const uiPort = await freePort(asWanted ? options.wantedUiPort : undefined);
+    const child = launch(options, port, uiPort);
+    await child.until(async () => (await listens(port)) && (await listens(uiPort)));
+    return child;
+  });
+  await started.until(async () => {
+    await registerSearchAttributes({
+      connectionOptions: { address: started.server.address },
+      namespace: options.namespaces?.[0] ?? 'default',
+    });
+    return true;
+  });
+  return started.server;
+}
+
+interface Launched {
+  readonly server: DevServer;
+  /** Waits for the condition; ends the server and throws when it does not come true. */
+  until(condition: () => Promise<boolean>): Promise<void>;
+}
+
+function launch(options: DevServerOptions, port: number, uiPort: number): Launched {
   const flags = [
     ['--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--log-level', 'error'],
-    ['--disable-config-file'],
     options.dbFile === undefined ? [] : ['--db-filename', options.dbFile],
     ...(options.namespaces ?? []).map((name) => ['--namespace', name]),
     ...['transfer', 'timer'].map((queue) => [
@@ -78,6 +101,7 @@ async function launch(options: DevServerOptions, port: number, uiPort: number): 
     ]),
     ...SEARCH_ATTRIBUTES.map((name) => ['--search-attribute', `${name}=Keyword`]),
   ];
+  const logStart = logSize(options.logFile);
   const log = openSync(options.logFile, 'a', 0o600);
   const child = spawn(options.program.path, ['server', 'start-dev', ...flags.flat()], {
     env: withoutTemporal(process.env),
@@ -94,26 +118,32 @@ async function launch(options: DevServerOptions, port: number, uiPort: number): 
   });
   child.unref();
   const known = child.pid === undefined ? undefined : processIdentity(child.pid);
-  const server = known && {
-    process: known,
-    address: `127.0.0.1:${port}`,
-    uiUrl: `http://127.0.0.1:${uiPort}`,
+  if (known === undefined) throw new Error(`${options.program.path} could not be run`);
+  const server = { process: known, address: `127.0.0.1:${port}`, uiUrl: `http://127.0.0.1:${uiPort}` };
+  options.onSpawn?.(server);
+  const deadline = Date.now() + READY_WITHIN_MS;
+  return {
+    server,
+    async until(condition) {
+      try {
+        for (;;) {
+          options.signal?.throwIfAborted();
+          if (ended !== undefined) throw new Error(`${ended}\n${logTail(options.logFile, logStart)}`);
+          const late = Date.now() > deadline;
+          const met = await condition().catch((error) => {
+            if (late) throw error;
+            return false;
+          });
+          if (met && ended === undefined) return;
+          if (late) throw new Error(`no answer on port ${port}\n${logTail(options.logFile, logStart)}`);
+          await delay(25);
+        }
+      } catch (error) {
+        await stopDevServer(known);
+        throw error;
+      }
+    },
   };
-  if (server !== undefined) options.onSpawn?.(server);
-  const until = Date.now() + READY_WITHIN_MS;
-  try {
-    for (;;) {
-      options.signal?.throwIfAborted();
-      if (ended !== undefined || server === undefined)
-        throw new Error(`${ended}\n${logTail(options.logFile)}`);
-      if ((await listens(port)) && (await listens(uiPort))) return server;
-      if (Date.now() > until) throw new Error(`no answer on port ${port}\n${logTail(options.logFile)}`);
-      await delay(25);
-    }
-  } catch (error) {
-    if (known !== undefined) await stopDevServer(known);
-    throw error;
-  }
 }
 
 function withoutTemporal(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

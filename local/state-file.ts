@@ -34,7 +34,9 @@ export function readState(stateDir: string): StackState {
 /** Replaces parts of the state, in one step that a crash cannot halve. */
 export function updateState(stateDir: string, parts: Partial<StackState>): void {
   const file = fileIn(stateDir);
-  writeFileSync(`${file}.new`, `${JSON.stringify({ ...readState(stateDir), ...parts }, null, 2)}\n`, { mode: 0o600 });
+  writeFileSync(`${file}.new`, `${JSON.stringify({ ...readState(stateDir), ...parts }, null, 2)}\n`, {
+    mode: 0o600,
+  });
   renameSync(`${file}.new`, file);
 }
 
@@ -46,4 +48,9 @@ export function prepareStateDir(stateDir: string): void {
 
 function fileIn(stateDir: string): string {
   return join(stateDir, 'state.json');
+}
+
+/** Held while servers of the directory are started or stopped. */
+export function startLockFile(stateDir: string): string {
+  return join(stateDir, 'start.lock');
 }

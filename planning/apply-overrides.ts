@@ -5,7 +5,8 @@ import { type Manifest, type ManifestStep, manifestStepSchema } from './manifest
 export type Overrides = Readonly<Record<string, string>>;
 
 const FIELDS = /^(?:window|interval|expires|(?:alongside\.)?input\.[A-Za-z_]\w*)$/;
-const KNOWN = 'Fields: window and interval (observe), expires (approve), input.NAME (run), alongside.input.NAME (observe).';
+const KNOWN =
+  'Fields: window and interval (observe), expires (approve), input.NAME (run), alongside.input.NAME (observe).';
 
 /**
  * The manifest with the values replaced; each must be there already and pass the manifest's own rules. Only
@@ -30,7 +31,8 @@ function applyOne(manifest: Manifest, [name, value]: [string, string]): Manifest
   const changed = manifestStepSchema.safeParse(replaced(step, name, field.split('.'), value));
   if (!changed.success) {
     const [issue] = changed.error.issues;
-    const expected = issue?.code === 'custom' ? `${issue.message} ${String(issue.params?.expected ?? '')}` : issue?.message;
+    const expected =
+      issue?.code === 'custom' ? `${issue.message} ${String(issue.params?.expected ?? '')}` : issue?.message;
     throw refused(name, `has the value \`${value}\`, which the step cannot take.`, expected ?? '');
   }
   return { ...manifest, steps: manifest.steps.map((one) => (one === step ? changed.data : one)) };
@@ -49,16 +51,23 @@ function replaced(step: ManifestStep, name: string, fields: readonly string[], v
 }
 
 function member(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? Reflect.get(value, key)
+    : undefined;
 }
 
 /** Overrides come as text; a number or a boolean stays one. */
 function typed(value: string, present: unknown): unknown {
-  if (typeof present === 'number' && value.trim() !== '' && Number.isFinite(Number(value))) return Number(value);
+  if (typeof present === 'number' && value.trim() !== '' && Number.isFinite(Number(value)))
+    return Number(value);
   if (typeof present === 'boolean' && /^(?:true|false)$/.test(value)) return value === 'true';
   return value;
 }
 
 function refused(name: string, what: string, expected: string): SluiceError {
-  return new SluiceError('usage', { what: `The override \`${name}\` ${what}`, expected, safe: 'Nothing was changed.' });
+  return new SluiceError('usage', {
+    what: `The override \`${name}\` ${what}`,
+    expected,
+    safe: 'Nothing was changed.',
+  });
 }

@@ -18,7 +18,9 @@ export function assertPlanFresh(built: Pick<BuiltPlan, 'plan' | 'canonical'>, st
   const changes = [
     ...[...then.keys()].filter((path) => !now.has(path)).map((path) => `${path} is no longer named`),
     ...[...now.keys()].filter((path) => !then.has(path)).map((path) => `${path} is new`),
-    ...[...then].filter(([path, sha256]) => now.has(path) && now.get(path) !== sha256).map(([path]) => `${path} changed`),
+    ...[...then]
+      .filter(([path, sha256]) => now.has(path) && now.get(path) !== sha256)
+      .map(([path]) => `${path} changed`),
   ];
   throw new SluiceError('plan_stale', {
     what: `Since this plan was made: ${changes.length === 0 ? 'the manifest changed' : changes.join('; ')}.`,

@@ -88,16 +88,21 @@ export async function buildPlan(options: BuildPlanOptions): Promise<BuiltPlan> {
 function notesOn(plan: Plan, manifest: Manifest, scripts: ReadScripts): string[] {
   const outside = [...pinnedScripts(plan).keys()].filter((file) => file.startsWith('../'));
   return [
-    ...Object.entries(plan.overrides ?? {}).map(([field, value]) => `${field} is ${value} in this plan, not what the manifest says.`),
+    ...Object.entries(plan.overrides ?? {}).map(
+      ([field, value]) => `${field} is ${value} in this plan, not what the manifest says.`,
+    ),
     ...plan.lifts
       .filter((action) => !scripts.taken.has(action))
       .map((action) => `The macro lifts ${action}, but no file was seen to do it.`),
     ...manifest.steps.flatMap((step) => {
-      if (step.kind === 'backup' && step.mode === 'none') return [`Step ${step.id} takes no backup: ${step.reason}`];
+      if (step.kind === 'backup' && step.mode === 'none')
+        return [`Step ${step.id} takes no backup: ${step.reason}`];
       const irreversible = (step.kind === 'migrate' || step.kind === 'enable') && step.irreversible;
       return irreversible ? [`Step ${step.id} cannot be undone: ${step.reason}`] : [];
     }),
-    ...outside.map((file) => `${file} lies outside the package, so the plan hash depends on where it is kept.`),
+    ...outside.map(
+      (file) => `${file} lies outside the package, so the plan hash depends on where it is kept.`,
+    ),
     ...scripts.notes,
   ];
 }

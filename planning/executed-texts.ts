@@ -12,7 +12,10 @@ const TEXT_FIELD: Readonly<Record<string, string>> = {
  * The SQL that `execute '…'` and `execute format('…', …)` send, with `x` for what format fills in. A text that
  * is put together in another way is not known before it runs, and nothing is returned for it.
  */
-export function executedTexts(parser: Parser, statement: { readonly tag: string; readonly fields: object }): string[] {
+export function executedTexts(
+  parser: Parser,
+  statement: { readonly tag: string; readonly fields: object },
+): string[] {
   const field = TEXT_FIELD[statement.tag];
   if (field === undefined) return [];
   const expression: unknown = Reflect.get(statement.fields, field);
@@ -36,12 +39,20 @@ function constantCalls(parser: Parser, expression: string): string[] {
   if (!('FuncCall' in target)) return [];
   const { funcname, args } = target.FuncCall;
   const [format] = args ?? [];
-  if (findNodes(funcname, 'String').at(-1)?.sval !== 'format' || format === undefined || !('A_Const' in format)) return [];
+  if (
+    findNodes(funcname, 'String').at(-1)?.sval !== 'format' ||
+    format === undefined ||
+    !('A_Const' in format)
+  )
+    return [];
   return [filled(format.A_Const.sval?.sval ?? '')];
 }
 
 function filled(format: string): string {
-  return format.replace(/%(?:\d+\$)?-?\d*([sIL%])/g, (_, kind: string) => ({ '%': '%', L: `'x'` })[kind] ?? 'x');
+  return format.replace(
+    /%(?:\d+\$)?-?\d*([sIL%])/g,
+    (_, kind: string) => ({ '%': '%', L: `'x'` })[kind] ?? 'x',
+  );
 }
 
 function member(value: unknown, key: string): unknown {

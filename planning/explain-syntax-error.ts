@@ -3,13 +3,20 @@
  *
  * @param at offset of the error, in characters
  */
-export function explainSyntaxError(message: string, text: string, at: number): { what: string; expected: string } {
-  const rest = Array.from(text).slice(at, at + 40).join('');
+export function explainSyntaxError(
+  message: string,
+  text: string,
+  at: number,
+): { what: string; expected: string } {
+  const rest = Array.from(text)
+    .slice(at, at + 40)
+    .join('');
   const command = /^\\\S*/.exec(rest)?.[0];
   if (command !== undefined) {
     return {
       what: `\`${command}\` is a command of psql, not SQL.`,
-      expected: 'Remove it; the engine sends the file to the server as it is. Name further files in the manifest.',
+      expected:
+        'Remove it; the engine sends the file to the server as it is. Name further files in the manifest.',
     };
   }
   if (/^:['"{]?[A-Za-z_]/.test(rest)) {

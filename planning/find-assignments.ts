@@ -9,7 +9,9 @@ export function findAssignments(tree: unknown, column: RegExp, counts: Counts): 
   const lists = [
     ...findNodes(tree, 'UpdateStmt').map((node) => node.targetList),
     ...findNodes(tree, 'InsertStmt').map((node) => node.onConflictClause?.targetList),
-    ...findNodes(tree, 'MergeWhenClause').map((node) => (node.commandType === 'CMD_UPDATE' ? node.targetList : [])),
+    ...findNodes(tree, 'MergeWhenClause').map((node) =>
+      node.commandType === 'CMD_UPDATE' ? node.targetList : [],
+    ),
   ];
   const assigned = lists
     .flatMap((list) => list ?? [])
@@ -17,7 +19,9 @@ export function findAssignments(tree: unknown, column: RegExp, counts: Counts): 
     .filter(({ name = '', val }) => column.test(name) && counts(behindRow(val)))
     .map(({ location }) => location ?? null);
   const defaults = findNodes(tree, 'AlterTableCmd')
-    .filter(({ subtype, name = '', def }) => subtype === 'AT_ColumnDefault' && column.test(name) && counts(def))
+    .filter(
+      ({ subtype, name = '', def }) => subtype === 'AT_ColumnDefault' && column.test(name) && counts(def),
+    )
     .map(({ def }) => locationOf(def));
   return [...assigned, ...defaults];
 }
@@ -37,7 +41,9 @@ export function insertedRows(source: Node | undefined): Node[][] {
   if (source === undefined || !('SelectStmt' in source)) return [];
   const { valuesLists, targetList } = source.SelectStmt;
   const rows = (valuesLists ?? []).map((list) => ('List' in list ? (list.List.items ?? []) : []));
-  const selected = (targetList ?? []).map((node) => ('ResTarget' in node && node.ResTarget.val ? node.ResTarget.val : node));
+  const selected = (targetList ?? []).map((node) =>
+    'ResTarget' in node && node.ResTarget.val ? node.ResTarget.val : node,
+  );
   return selected.length === 0 ? rows : [...rows, selected];
 }
 

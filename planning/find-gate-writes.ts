@@ -14,8 +14,11 @@ export function findGateWrites(tree: unknown, key: string, counts: (value: strin
     if (named !== undefined && constants(value).some(counts)) found.push(named.location ?? null);
   };
   for (const { cols, selectStmt } of findNodes(tree, 'InsertStmt')) {
-    const valueColumn = (cols ?? []).findIndex((node) => 'ResTarget' in node && /value$/.test(node.ResTarget.name ?? ''));
-    for (const row of insertedRows(selectStmt)) look(row, row[valueColumn === -1 ? behindKey(row, key) : valueColumn]);
+    const valueColumn = (cols ?? []).findIndex(
+      (node) => 'ResTarget' in node && /value$/.test(node.ResTarget.name ?? ''),
+    );
+    for (const row of insertedRows(selectStmt))
+      look(row, row[valueColumn === -1 ? behindKey(row, key) : valueColumn]);
   }
   for (const { targetList, whereClause } of findNodes(tree, 'UpdateStmt')) look([whereClause], targetList);
   for (const { args = [] } of findNodes(tree, 'FuncCall')) look(args, args[behindKey(args, key)]);

@@ -2,7 +2,14 @@ import type { ForbiddenAction } from '../contracts/forbidden-actions.ts';
 import { findAssignments, findInserted, isNotTrue } from './find-assignments.ts';
 import { findGateWrites } from './find-gate-writes.ts';
 import { findSecrets } from './find-secrets.ts';
-import { findCalls, findDataDrops, findExtensions, findPrograms, findStatements, isAlwaysTrue } from './find-statements.ts';
+import {
+  findCalls,
+  findDataDrops,
+  findExtensions,
+  findPrograms,
+  findStatements,
+  isAlwaysTrue,
+} from './find-statements.ts';
 import type { Finding } from './finding.ts';
 import { findNodes } from './walk-tree.ts';
 
@@ -16,10 +23,24 @@ export interface ForbiddenRule {
 
 const GATES = { delivery: 'iu_core.delivery_enabled', autocut: 'iu_core.autocut_enabled' };
 const LIVE_ROUTES = 'iu_core.delivery_live_routes';
-const DAEMONS = ['pg_cron', 'pgagent', 'pg_background', 'pg_timetable', 'pg_partman', 'pg_squeeze', 'timescaledb'];
+const DAEMONS = [
+  'pg_cron',
+  'pgagent',
+  'pg_background',
+  'pg_timetable',
+  'pg_partman',
+  'pg_squeeze',
+  'timescaledb',
+];
 const SENDERS = ['dblink', 'http', 'pg_net', 'postgres_fdw'];
 const SENDING_CALLS = /^(?:dblink(?:_\w+)?|http(?:_\w+)?|fn_iu_route_deliver)$/;
-const CONTROL_CALLS = ['pg_reload_conf', 'pg_terminate_backend', 'pg_cancel_backend', 'pg_promote', 'pg_rotate_logfile'];
+const CONTROL_CALLS = [
+  'pg_reload_conf',
+  'pg_terminate_backend',
+  'pg_cancel_backend',
+  'pg_promote',
+  'pg_rotate_logfile',
+];
 
 /** What the forbidden-actions lint looks for. It is a net for mistakes, no fence against somebody who hides. */
 export const FORBIDDEN_RULES: readonly ForbiddenRule[] = [
@@ -27,7 +48,11 @@ export const FORBIDDEN_RULES: readonly ForbiddenRule[] = [
     name: 'drops-data',
     action: 'destructive-clean-up',
     sentence: 'drops a table, a column, a schema or a database',
-    find: (tree) => [...findDataDrops(tree), ...findStatements(tree, 'DropdbStmt'), ...findStatements(tree, 'DropOwnedStmt')],
+    find: (tree) => [
+      ...findDataDrops(tree),
+      ...findStatements(tree, 'DropdbStmt'),
+      ...findStatements(tree, 'DropOwnedStmt'),
+    ],
   },
   {
     name: 'truncates',
@@ -48,7 +73,10 @@ export const FORBIDDEN_RULES: readonly ForbiddenRule[] = [
     name: 'sets-dry-run-false',
     action: 'dry-run-false',
     sentence: 'sets dry_run to false',
-    find: (tree) => [...findAssignments(tree, /^dry_run$/, isNotTrue), ...findInserted(tree, /route$/, 'dry_run', isNotTrue)],
+    find: (tree) => [
+      ...findAssignments(tree, /^dry_run$/, isNotTrue),
+      ...findInserted(tree, /route$/, 'dry_run', isNotTrue),
+    ],
   },
   {
     name: 'opens-delivery',

@@ -36,7 +36,12 @@ export function lintForbiddenActions(
   return { problems: [...problems.values()], taken };
 }
 
-function toProblem(rule: ForbiddenRule, file: string, fragment: SqlFragment, location: number | null): Problem {
+function toProblem(
+  rule: ForbiddenRule,
+  file: string,
+  fragment: SqlFragment,
+  location: number | null,
+): Problem {
   return {
     code: 'script_forbidden_action',
     file,

@@ -20,7 +20,10 @@ export interface ListedMacro {
 }
 
 /** Where macros are looked for: the shipped ones, `./macros` of the working directory, the configured ones. */
-export function macroDirs(options: { readonly cwd: string; readonly configured: readonly string[] }): string[] {
+export function macroDirs(options: {
+  readonly cwd: string;
+  readonly configured: readonly string[];
+}): string[] {
   const dirs = [SHIPPED_MACROS, path.join(options.cwd, 'macros'), ...options.configured];
   return [...new Set(dirs.map((dir) => path.resolve(options.cwd, dir)))];
 }
@@ -37,7 +40,11 @@ export async function listMacros(dirs: readonly string[]): Promise<ListedMacro[]
  *
  * @throws SluiceError `manifest_invalid` where no directory has it, `usage` where two have
  */
-export async function findMacro(given: string, dirs: readonly string[], cwd = process.cwd()): Promise<string> {
+export async function findMacro(
+  given: string,
+  dirs: readonly string[],
+  cwd = process.cwd(),
+): Promise<string> {
   if (/[/\\]|\.ya?ml$/.test(given)) {
     const absolute = path.resolve(cwd, given);
     return /\.ya?ml$/.test(absolute) ? absolute : path.join(absolute, 'macro.yaml');
@@ -48,7 +55,8 @@ export async function findMacro(given: string, dirs: readonly string[], cwd = pr
     const names = [...new Set(manifests.map(nameOf))].sort(compare).join(', ');
     throw new SluiceError('manifest_invalid', {
       what: `There is no macro \`${given}\`.`,
-      expected: names === '' ? 'No macro was found at all; see macro_dirs in sluice.yaml.' : `Macros: ${names}.`,
+      expected:
+        names === '' ? 'No macro was found at all; see macro_dirs in sluice.yaml.' : `Macros: ${names}.`,
       safe: 'Nothing was changed.',
     });
   }

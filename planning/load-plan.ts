@@ -25,7 +25,8 @@ export async function loadPlan(client: pg.Client, planHash: string): Promise<Pla
   }
   assertHash('plan', planHash, canonical);
   const plan: unknown = JSON.parse(canonical);
-  if (!isPlan(plan)) throw tampered(`The stored plan ${planHash} is not of format 1.`, 'A program that knows its format.');
+  if (!isPlan(plan))
+    throw tampered(`The stored plan ${planHash} is not of format 1.`, 'A program that knows its format.');
   return plan;
 }
 

@@ -38,12 +38,10 @@ const common = {
 const filePair = strictObject({
   do: file,
   undo: file.optional(),
-  done_when: file
-    .optional()
-    .meta({
-      description:
-        'For a file that cannot run in a transaction: a query that reports pass once its effect is there',
-    }),
+  done_when: file.optional().meta({
+    description:
+      'For a file that cannot run in a transaction: a query that reports pass once its effect is there',
+  }),
 });
 const limit = strictObject({ min: z.number().optional(), max: z.number().optional() }).superRefine(
   (value, context) => {

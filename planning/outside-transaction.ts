@@ -18,11 +18,13 @@ export function outsideTransaction(fragment: SqlFragment): OutsideTransaction[] 
     findNodes(tree, 'IndexStmt').some((node) => node.concurrent) && 'CREATE INDEX CONCURRENTLY',
     findNodes(tree, 'DropStmt').some((node) => node.concurrent) && 'DROP INDEX CONCURRENTLY',
     has('ReindexStmt') && option('concurrently') && 'REINDEX CONCURRENTLY',
-    findNodes(tree, 'ReindexStmt').some((node) => node.kind !== 'REINDEX_OBJECT_INDEX' && node.kind !== 'REINDEX_OBJECT_TABLE') &&
-      'REINDEX of a schema or database',
+    findNodes(tree, 'ReindexStmt').some(
+      (node) => node.kind !== 'REINDEX_OBJECT_INDEX' && node.kind !== 'REINDEX_OBJECT_TABLE',
+    ) && 'REINDEX of a schema or database',
     findNodes(tree, 'VacuumStmt').some((node) => node.is_vacuumcmd) && 'VACUUM',
     findNodes(tree, 'PartitionCmd').some((node) => node.concurrent) && 'DETACH PARTITION CONCURRENTLY',
-    findNodes(tree, 'ClusterStmt').some((node) => node.relation === undefined) && 'CLUSTER of a whole database',
+    findNodes(tree, 'ClusterStmt').some((node) => node.relation === undefined) &&
+      'CLUSTER of a whole database',
     findNodes(tree, 'DiscardStmt').some((node) => node.target === 'DISCARD_ALL') && 'DISCARD ALL',
     has('AlterDatabaseStmt') && option('tablespace') && 'ALTER DATABASE SET TABLESPACE',
     has('AlterSystemStmt') && 'ALTER SYSTEM',

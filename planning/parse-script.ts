@@ -66,10 +66,16 @@ class Inspection {
     const statements = this.parse(this.text, (character) => positionOfCharacter(this.text, character));
     for (const { tree, offset, end } of statements) this.inspect(tree, offset, end);
     if (statements.length === 0 && this.problems.length === 0) {
-      this.add('script_syntax', { line: 1, column: 1 }, 'The file holds no SQL statement.', 'Write the statement, or remove the file from the manifest.');
+      this.add(
+        'script_syntax',
+        { line: 1, column: 1 },
+        'The file holds no SQL statement.',
+        'Write the statement, or remove the file from the manifest.',
+      );
     }
     for (const fragment of this.fragments) {
-      for (const { word, location } of transactionControl(fragment.tree)) this.refuseTransaction(word, fragment.locate(location));
+      for (const { word, location } of transactionControl(fragment.tree))
+        this.refuseTransaction(word, fragment.locate(location));
       this.refuseInlineData(fragment);
     }
     const inFile = this.fragments.filter((fragment) => fragment.scope === 'file');
@@ -86,19 +92,25 @@ class Inspection {
 
   private inspect(tree: unknown, offset: number, end: number): void {
     const locate = (location?: number | null): SourcePosition =>
-      positionOfByte(this.bytes, location === undefined || location === null || location < 0 ? offset : location);
+      positionOfByte(
+        this.bytes,
+        location === undefined || location === null || location < 0 ? offset : location,
+      );
     this.fragments.push({ tree, scope: 'file', routine: '', locate });
     for (const body of routineBodies(tree, this.bytes)) {
       if (body.language === 'sql') this.inspectSqlBody(body);
-      if (body.language === 'plpgsql') this.inspectPlpgsqlBody(body, this.bytes.subarray(offset, end).toString('utf8'));
+      if (body.language === 'plpgsql')
+        this.inspectPlpgsqlBody(body, this.bytes.subarray(offset, end).toString('utf8'));
     }
   }
 
   private inspectSqlBody(body: RoutineBody): void {
     const inFile = (offset: number) => positionOfByte(this.bytes, body.offset + offset);
-    const ofCharacter = (character: number) => inFile(Buffer.byteLength(Array.from(body.text).slice(0, character).join('')));
+    const ofCharacter = (character: number) =>
+      inFile(Buffer.byteLength(Array.from(body.text).slice(0, character).join('')));
     for (const { tree, offset } of this.parse(body.text, ofCharacter)) {
-      const locate = (location?: number | null) => inFile(location === undefined || location === null || location < 0 ? offset : location);
+      const locate = (location?: number | null) =>
+        inFile(location === undefined || location === null || location < 0 ? offset : location);
       this.fragments.push({ tree, scope: body.kind, routine: body.name, locate });
     }
   }
@@ -116,15 +128,30 @@ class Inspection {
     if (/ at or near | at end of input$|^unterminated|^mismatched|^unexpected end/.test(message)) {
       const near = / at or near "(.*)"$/s.exec(message)?.[1];
       const once = near !== undefined && body.text.split(near).length === 2;
-      const position = once ? positionOfByte(this.bytes, body.offset + Buffer.byteLength(body.text.slice(0, body.text.indexOf(near)))) : start;
-      this.add('script_syntax', position, `In the PL/pgSQL body that begins at line ${start.line}: ${message}.`, 'Correct the body.');
+      const position = once
+        ? positionOfByte(
+            this.bytes,
+            body.offset + Buffer.byteLength(body.text.slice(0, body.text.indexOf(near))),
+          )
+        : start;
+      this.add(
+        'script_syntax',
+        position,
+        `In the PL/pgSQL body that begins at line ${start.line}: ${message}.`,
+        'Correct the body.',
+      );
       return;
     }
     const control = controlWord(body.text);
     if (control !== null) {
-      this.refuseTransaction(control.word, positionOfByte(this.bytes, body.offset + Buffer.byteLength(body.text.slice(0, control.at))));
+      this.refuseTransaction(
+        control.word,
+        positionOfByte(this.bytes, body.offset + Buffer.byteLength(body.text.slice(0, control.at))),
+      );
     }
-    this.notes.push(`${this.path}:${start.line}: this PL/pgSQL body was only searched for COMMIT and ROLLBACK (${message})`);
+    this.notes.push(
+      `${this.path}:${start.line}: this PL/pgSQL body was only searched for COMMIT and ROLLBACK (${message})`,
+    );
   }
 
   private parse(text: string, positionOf: (character: number) => SourcePosition) {
@@ -133,7 +160,11 @@ class Inspection {
     try {
       return (this.parser.parseSync(text).stmts ?? []).map(({ stmt, stmt_location, stmt_len }) => {
         const start = stmt_location ?? 0;
-        return { tree: stmt, offset: skipBlank(bytes, start), end: stmt_len ? start + stmt_len : bytes.length };
+        return {
+          tree: stmt,
+          offset: skipBlank(bytes, start),
+          end: stmt_len ? start + stmt_len : bytes.length,
+        };
       });
     } catch (error) {
       if (!this.parser.hasSqlDetails(error)) throw error;
@@ -145,13 +176,23 @@ class Inspection {
   }
 
   private refuseTransaction(word: string, position: SourcePosition): void {
-    this.add('script_transaction_control', position, `${word} stands in a managed file.`, 'Remove it; the engine opens and ends the transaction of every file.');
+    this.add(
+      'script_transaction_control',
+      position,
+      `${word} stands in a managed file.`,
+      'Remove it; the engine opens and ends the transaction of every file.',
+    );
   }
 
   private refuseInlineData(fragment: SqlFragment): void {
     for (const copy of findNodes(fragment.tree, 'CopyStmt')) {
       if (copy.filename !== undefined || copy.is_program) continue;
-      this.add('script_syntax', fragment.locate(), `COPY ${copy.is_from ? 'FROM STDIN' : 'TO STDOUT'} stands in a managed file, where no client sends or takes the data.`, 'Use INSERT … VALUES, or SELECT.');
+      this.add(
+        'script_syntax',
+        fragment.locate(),
+        `COPY ${copy.is_from ? 'FROM STDIN' : 'TO STDOUT'} stands in a managed file, where no client sends or takes the data.`,
+        'Use INSERT … VALUES, or SELECT.',
+      );
     }
   }
 

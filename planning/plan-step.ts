@@ -1,5 +1,5 @@
-import type { MetricLimit, PlannedMetric, PlannedStep, ScriptRef } from '../contracts/plan.ts';
 import { parseDuration } from '../config/duration.ts';
+import type { MetricLimit, PlannedMetric, PlannedStep, ScriptRef } from '../contracts/plan.ts';
 import type { Manifest, ManifestStep } from './manifest-schema.ts';
 
 type Metric = Extract<ManifestStep, { kind: 'observe' }>['metrics'][number];

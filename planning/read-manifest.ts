@@ -58,14 +58,19 @@ function problemsOfTheWhole(reading: YamlReading<Manifest>, file: string, folder
 
   const macro = member(reading.raw, 'macro');
   if (typeof macro === 'string' && macro !== folder) {
-    add(['macro'], `The macro is named \`${macro}\` in a folder named \`${folder}\`.`, 'Give both the same name.');
+    add(
+      ['macro'],
+      `The macro is named \`${macro}\` in a folder named \`${folder}\`.`,
+      'Give both the same name.',
+    );
   }
   const seen = new Set<string>();
   for (const list of ['steps', 'disable'] as const) {
     for (const [index, step] of items(reading.raw, list).entries()) {
       const id = member(step, 'id');
       if (typeof id !== 'string') continue;
-      if (seen.has(id)) add([list, index, 'id'], `The id \`${id}\` is given twice.`, 'Give each step an id of its own.');
+      if (seen.has(id))
+        add([list, index, 'id'], `The id \`${id}\` is given twice.`, 'Give each step an id of its own.');
       seen.add(id);
     }
   }

@@ -16,20 +16,33 @@ export interface ReadFault extends Pick<Problem, 'line' | 'column' | 'what' | 'e
  */
 export async function readScriptFile(absolute: string): Promise<string | ReadFault> {
   const found = await stat(absolute).catch(() => null);
-  if (found === null) return missing('does not exist', 'Create it, or correct the path (relative to the folder of the manifest).');
+  if (found === null)
+    return missing(
+      'does not exist',
+      'Create it, or correct the path (relative to the folder of the manifest).',
+    );
   if (!found.isFile()) return missing('is not a file', 'Name the SQL file itself.');
   if (found.size > MAX_SCRIPT_BYTES) {
     const megabytes = (found.size / 1024 / 1024).toFixed(1);
-    return fault(`The file has ${megabytes} MiB.`, 'Keep a managed file at 5 MiB or less; split it, or load data another way.');
+    return fault(
+      `The file has ${megabytes} MiB.`,
+      'Keep a managed file at 5 MiB or less; split it, or load data another way.',
+    );
   }
   const bytes = await readFile(absolute).catch((error: NodeJS.ErrnoException) => error);
-  if (bytes instanceof Error) return missing(`cannot be read (${bytes.code ?? bytes.message})`, 'Make it readable.');
+  if (bytes instanceof Error)
+    return missing(`cannot be read (${bytes.code ?? bytes.message})`, 'Make it readable.');
   const nul = bytes.indexOf(0);
-  if (nul !== -1) return fault('The file holds a NUL byte here.', 'Save it as UTF-8 text.', positionOfByte(bytes, nul));
+  if (nul !== -1)
+    return fault('The file holds a NUL byte here.', 'Save it as UTF-8 text.', positionOfByte(bytes, nul));
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    return fault('The bytes here are not UTF-8.', 'Save the file as UTF-8.', positionOfByte(bytes, validPrefix(bytes)));
+    return fault(
+      'The bytes here are not UTF-8.',
+      'Save the file as UTF-8.',
+      positionOfByte(bytes, validPrefix(bytes)),
+    );
   }
 }
 

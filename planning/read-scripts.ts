@@ -35,7 +35,13 @@ export async function readScripts(read: ReadManifest): Promise<ReadScripts> {
       if (!missing) unreadable.add(absolute);
       problems.push(
         missing
-          ? { ...fault, code: 'script_missing', file: read.shownAs, ...read.locate(mention.at), what: `\`${mention.file}\` ${fault.what}.` }
+          ? {
+              ...fault,
+              code: 'script_missing',
+              file: read.shownAs,
+              ...read.locate(mention.at),
+              what: `\`${mention.file}\` ${fault.what}.`,
+            }
           : { ...fault, code: 'script_syntax', file: shown },
       );
       continue;
@@ -46,7 +52,9 @@ export async function readScripts(read: ReadManifest): Promise<ReadScripts> {
     problems.push(...inspected.problems);
   }
   const inRole = (...roles: ScriptMention['role'][]): ParsedScript[] => {
-    const paths = mentions.filter(({ role }) => roles.includes(role)).map(({ file }) => scriptPath(read, file));
+    const paths = mentions
+      .filter(({ role }) => roles.includes(role))
+      .map(({ file }) => scriptPath(read, file));
     return [...new Set(paths)].flatMap((absolute) => parsed.get(absolute) ?? []);
   };
   for (const mention of mentions) {
@@ -76,7 +84,9 @@ function faultsInRole(script: ParsedScript, mention: ScriptMention, read: ReadMa
   if (mention.role === 'outside') {
     if (script.statementCount === 1 || script.statementCount === 0) return [];
     const what = `The file has ${script.statementCount} statements, though done_when says that it runs outside a transaction.`;
-    return [{ code, file: script.path, line: 1, column: 1, what, expected: 'Keep exactly one statement in it.' }];
+    return [
+      { code, file: script.path, line: 1, column: 1, what, expected: 'Keep exactly one statement in it.' },
+    ];
   }
   return script.outside.map(({ name, position }) => {
     const { line } = read.locate(mention.at);

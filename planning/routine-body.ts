@@ -31,7 +31,12 @@ function routineBody(node: CreateFunctionStmt, bytes: Buffer): RoutineBody | nul
   return bodyOf('routine', stringOf(name) ?? '', defElems(node.options), bytes);
 }
 
-function bodyOf(kind: RoutineBody['kind'], name: string, options: DefElem[], bytes: Buffer): RoutineBody | null {
+function bodyOf(
+  kind: RoutineBody['kind'],
+  name: string,
+  options: DefElem[],
+  bytes: Buffer,
+): RoutineBody | null {
   const as = options.find((option) => option.defname === 'as');
   const text = firstString(as?.arg);
   if (as === undefined || text === null) return null;
@@ -47,7 +52,10 @@ function bodyOf(kind: RoutineBody['kind'], name: string, options: DefElem[], byt
 
 /** The option begins with AS or, in a DO block, with the text itself. */
 function offsetBehindQuote(bytes: Buffer, location: number): number {
-  const word = bytes.subarray(location, location + 2).toString('latin1').toLowerCase();
+  const word = bytes
+    .subarray(location, location + 2)
+    .toString('latin1')
+    .toLowerCase();
   const start = skipBlank(bytes, word === 'as' ? location + 2 : location);
   const opening = /^(?:\$[^$'\s]*\$|[eE]?')/.exec(bytes.subarray(start, start + 80).toString('latin1'));
   return start + (opening?.[0].length ?? 0);

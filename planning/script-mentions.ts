@@ -34,7 +34,9 @@ function mentionsOf(step: ManifestStep): ScriptMention[] {
     case 'probe':
       return [
         ...listed(step.files, 'probe', 'files'),
-        ...(typeof step.after === 'string' ? one(step.after, 'read', ['after']) : listed(step.after ?? [], 'read', 'after')),
+        ...(typeof step.after === 'string'
+          ? one(step.after, 'read', ['after'])
+          : listed(step.after ?? [], 'read', 'after')),
       ];
     case 'migrate':
     case 'enable':

@@ -23,7 +23,9 @@ export function transactionControl(tree: unknown): { word: string; location: num
     location: null,
   }));
   const settings = findNodes(tree, 'VariableSetStmt')
-    .filter(({ name = '' }) => name === 'TRANSACTION' || name === 'SESSION CHARACTERISTICS' || SETTING.test(name))
+    .filter(
+      ({ name = '' }) => name === 'TRANSACTION' || name === 'SESSION CHARACTERISTICS' || SETTING.test(name),
+    )
     .map(({ name }) => ({ word: `SET ${name}`, location: null }));
   const calls = findNodes(tree, 'FuncCall')
     .filter(({ funcname, args }) => {

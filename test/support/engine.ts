@@ -125,7 +125,11 @@ export function change(
 export function check(
   id: string,
   scripts: readonly ScriptRef[],
-  more: { kind?: 'check' | 'verify' | 'probe'; onFail?: 'rollback' | 'hold'; after?: readonly ScriptRef[] } = {},
+  more: {
+    kind?: 'check' | 'verify' | 'probe';
+    onFail?: 'rollback' | 'hold';
+    after?: readonly ScriptRef[];
+  } = {},
 ): PlannedStep {
   return { ...COMMON, id, kind: 'check', scripts, after: [], ...more };
 }

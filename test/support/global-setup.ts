@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,7 +33,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       user,
       dataDir: join(dir, `postgres-${major}`),
       logFile: join(dir, `postgres-${major}.log`),
-      password: 'test',
+      password: randomUUID(),
       unsafe: true,
       settings: [
         'max_connections=200',
