@@ -1,9 +1,11 @@
-import { temporal as proto } from '@temporalio/proto';
 import type pg from 'pg';
 import { SluiceError } from '../contracts/error-codes.ts';
 import { currentExecution } from './current-execution.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { finishRun } from './finish-run.ts';
+
+/** `temporal.api.enums.v1.WorkflowExecutionStatus` of an open execution. */
+const RUNNING = 1;
 
 interface UnfinishedRun {
   readonly run_id: string;
@@ -64,8 +66,7 @@ async function isOpen({ temporal }: ActivityDependencies, run: UnfinishedRun): P
       if (error.code === NOT_FOUND) return undefined;
       throw error;
     });
-  const Running = proto.api.enums.v1.WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING;
-  return status === Running;
+  return status === RUNNING;
 }
 
 function conflict(run: UnfinishedRun, why: string): SluiceError {

@@ -1,4 +1,4 @@
-import { temporal as proto } from '@temporalio/proto';
+import type { temporal as proto } from '@temporalio/proto';
 import type { ActivityDependencies } from './dependencies.ts';
 
 interface Execution {

@@ -9,6 +9,7 @@ import { findDumpTools, type ToolPlaces } from './find-dump-tools.ts';
 import { libpqEnvironment } from './libpq-environment.ts';
 import { programError } from './program-error.ts';
 import { runLeashed } from './run-leashed.ts';
+import { restoreScopedSnapshot } from './scoped/restore-scoped-snapshot.ts';
 import { whileReporting } from './while-reporting.ts';
 
 const APPLICATION = 'sluice restore';
@@ -34,13 +35,35 @@ export async function fillDatabase(url: string, receipt: BackupReceipt, options:
     );
     options.onProgress({ phase: 'restore', bytes: Number(rows[0]?.bytes ?? 0), detail });
   };
+  const onDetail = (line: string) => {
+    detail = line;
+  };
   try {
     await whileReporting(REPORT_EVERY_MS, report, () =>
-      restoreCustom(url, receipt, options, (line) => {
-        detail = line;
-      }),
+      receipt.format === 'custom'
+        ? restoreCustom(url, receipt, options, onDetail)
+        : restoreScoped(url, receipt, options, onDetail),
     );
   } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+async function restoreScoped(
+  url: string,
+  receipt: BackupReceipt,
+  options: FillOptions,
+  onDetail: (line: string) => void,
+): Promise<void> {
+  const client = new pg.Client({ connectionString: url, application_name: APPLICATION });
+  client.on('error', () => undefined);
+  const close = () => void client.end().catch(() => undefined);
+  options.signal.addEventListener('abort', close, { once: true });
+  try {
+    await client.connect();
+    await restoreScopedSnapshot(client, { ...options, file: receipt.file, onDetail });
+  } finally {
+    options.signal.removeEventListener('abort', close);
     await client.end().catch(() => undefined);
   }
 }

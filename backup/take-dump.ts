@@ -53,6 +53,8 @@ export async function takeDump(options: TakeOptions): Promise<BackupReceipt> {
     const dumpedAt = performance.now();
     const tables = await dumpAndCount(options, client, facts, tools, partial);
     await syncFile(partial);
+    const { size } = await stat(partial);
+    options.onProgress({ phase: 'dump', bytes: size, detail: 'complete' });
     const hashedAt = performance.now();
     const tocEntries = await readToc(tools.binDir, partial, options.signal);
     const { sha256, bytes } = await hashFile(partial, options.signal, (read) =>

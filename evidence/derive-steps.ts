@@ -121,6 +121,7 @@ function effectOf(
   intents: number,
 ): Effect | null {
   if (planned === null || !(isChange(planned) || planned.kind === 'run')) return null;
+  if (planned.kind === 'run') return stands.length > 0 ? 'ran' : 'none';
   if (undo === 'undone') return 'taken_back';
   if (stands.length > 0) return state === 'already_applied' ? 'held_before' : 'in_effect';
   return intents > 0 && undo !== 'voided' ? 'unknown' : 'none';

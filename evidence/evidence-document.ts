@@ -103,8 +103,8 @@ export type ForwardState =
 /** What became of its undo. `voided`: there was nothing to undo, and the slot is closed for good. */
 export type UndoState = 'undone' | 'voided' | 'refused' | 'failed';
 
-/** Whether its change stands in the target by the receipts. Null for steps that change nothing. */
-export type Effect = 'in_effect' | 'held_before' | 'taken_back' | 'none' | 'unknown';
+/** Whether its change stands in the target by the receipts; `ran`: a workflow that has no undo. Null for steps that change nothing. */
+export type Effect = 'in_effect' | 'ran' | 'held_before' | 'taken_back' | 'none' | 'unknown';
 
 export interface StepEvidence {
   readonly id: string;

@@ -35,10 +35,10 @@ export function pagePairs(rows: readonly (readonly string[])[], caption = ''): P
   return { caption, columns: ['', ''], rows, pairs: true, folded: false };
 }
 
-/** What `page/step.eta` prints of a step. */
-export function pageStep(evidence: Evidence, step: StepEvidence) {
+/** What `page/step.eta` prints of a step; `waited` stands in for the duration of a step that waits for people. */
+export function pageStep(evidence: Evidence, step: StepEvidence, waited?: string) {
   const noteworthy = step.verdict !== 'pass' && step.state !== 'not_reached';
-  const troubled = step.undo === 'refused' || step.undo === 'failed' || step.failures.length > 0;
+  const troubled = step.undo === 'refused' || step.undo === 'failed';
   const parts = step.receipts.length > 1 && step.receipts.some((receipt) => receipt.part === '');
   const shown = step.receipts.filter((receipt) => !isFilePart(step, receipt) || !parts);
   return {
@@ -52,7 +52,7 @@ export function pageStep(evidence: Evidence, step: StepEvidence) {
     isDim: step.state === 'not_reached',
     empty: step.receipts.length === 0 && step.failures.length === 0,
     pills: pills(step),
-    took: step.attempts === 0 && step.durationMs === 0 ? '' : sayDuration(step.durationMs),
+    took: waited ?? (step.attempts === 0 && step.durationMs === 0 ? '' : sayDuration(step.durationMs)),
     failures: step.failures.map((failure) => ({
       head: `${failure.direction === 'undo' ? 'Undo attempt' : 'Attempt'} ${failure.attempt} failed, ${sayTime(failure.failedAt)}${by(evidence, failure.byRunId)}`,
       code: failure.code,

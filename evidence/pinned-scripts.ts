@@ -23,7 +23,7 @@ function ofStep(step: PlannedStep): PinnedScript[] {
     ];
   }
   if (step.kind === 'check' || step.kind === 'verify' || step.kind === 'probe') {
-    return step.scripts.map((script) => pinned(step.id, 'script', script));
+    return [...step.scripts, ...(step.after ?? [])].map((script) => pinned(step.id, 'script', script));
   }
   if (step.kind === 'observe') return step.metrics.map((metric) => pinned(step.id, 'metric', metric.script));
   return [];

@@ -19,14 +19,13 @@ const eta = new Eta({ views: PAGE, autoEscape: true, cache: true });
  */
 export function renderHtml(evidence: Evidence): string {
   const { summary, atCollection } = evidence;
-  const later = sayLater(evidence);
   return eta.render('./report', {
     title: reportTitle(evidence),
     css: readFileSync(`${PAGE}report.css`, 'utf8'),
     sign: TONE_SIGN[summary.tone],
     summary,
     subline: subline(evidence),
-    trueNow: later === null ? summary.trueNow : [...summary.trueNow, later],
+    trueNow: [...summary.trueNow, ...sayLater(evidence)],
     alarm: atCollection.integrity.problems,
     charts: charts(evidence),
     stepGroups: stepGroups(evidence),
@@ -56,6 +55,12 @@ function charts(evidence: Evidence) {
 }
 
 function stepGroups(evidence: Evidence) {
+  const gantt = ganttBars(evidence, evidence.run.runId);
+  const waits = new Map(
+    gantt?.bars
+      .filter((bar) => bar.kind === 'wait')
+      .map((bar) => [gantt.lanes[bar.lane] ?? '', `waited ${sayDuration(bar.toMs - bar.fromMs)}`]),
+  );
   const groups = [
     { title: 'Steps', steps: evidence.steps },
     { title: 'Disable runbook', steps: evidence.disable },
@@ -63,7 +68,10 @@ function stepGroups(evidence: Evidence) {
   ];
   return groups
     .filter((group) => group.steps.length > 0)
-    .map(({ title, steps }) => ({ title, steps: steps.map((step) => pageStep(evidence, step)) }));
+    .map(({ title, steps }) => ({
+      title,
+      steps: steps.map((step) => pageStep(evidence, step, waits.get(step.id))),
+    }));
 }
 
 function plot(evidence: Evidence, observation: ObservationEvidence) {

@@ -51,7 +51,7 @@ export function renderMarkdown(evidence: Evidence): string {
     [
       '## Evidence chain',
       table(['', ''], integrityLines(evidence)),
-      ...evidence.atCollection.integrity.problems.map((problem) => `- ${escape(problem)}`),
+      ...evidence.atCollection.integrity.problems.map((problem) => `- ${asText(problem)}`),
     ],
   ];
   return `${sections
@@ -62,19 +62,18 @@ export function renderMarkdown(evidence: Evidence): string {
 
 function head(evidence: Evidence): string[] {
   const { summary } = evidence;
-  const later = sayLater(evidence);
   return [
-    `# ${escape(reportTitle(evidence))}`,
-    `**${TONE_SIGN[summary.tone]} ${escape(summary.headline)}**`,
+    `# ${asText(reportTitle(evidence))}`,
+    `**${TONE_SIGN[summary.tone]} ${asText(summary.headline)}**`,
     '## What is true now',
-    [...summary.trueNow, ...(later === null ? [] : [later])].map((line) => `- ${escape(line)}`).join('\n'),
+    [...summary.trueNow, ...sayLater(evidence)].map((line) => `- ${asText(line)}`).join('\n'),
     '## What is left to do',
     summary.leftToDo.length === 0
       ? 'Nothing.'
       : summary.leftToDo
           .map(
             ({ stepId, what, how }, index) =>
-              `${index + 1}. ${stepId === '' ? '' : `${code(stepId)}: `}${escape(what)}\n   How: ${code(how)}`,
+              `${index + 1}. ${stepId === '' ? '' : `${code(stepId)}: `}${asText(what)}\n   How: ${code(how)}`,
           )
           .join('\n'),
     summary.next === null ? '' : `Exact next macro: ${code(summary.next)}`,
@@ -106,7 +105,7 @@ function stepSection(step: StepEvidence): string {
     const facts = viewFacts(receipt.facts);
     const label = `${receipt.direction === 'undo' ? 'Undo' : 'Result'}${receipt.part === '' ? '' : ` of ${receipt.part}`}`;
     return [
-      `${escape(label)}: ${receipt.state.replace('_', ' ')}, ${sayVerdict(receipt.verdict)}, ${sayTime(receipt.startedAt)}, ${sayDuration(receipt.durationMs)}. ${escape(receipt.detail)}`,
+      `${asText(label)}: ${receipt.state.replace('_', ' ')}, ${sayVerdict(receipt.verdict)}, ${sayTime(receipt.startedAt)}, ${sayDuration(receipt.durationMs)}. ${asText(receipt.detail)}`,
       checkTable(receipt.checks),
       facts.lines.length === 0
         ? ''
@@ -118,11 +117,11 @@ function stepSection(step: StepEvidence): string {
     ];
   });
   const failures = step.failures.flatMap((failure) => [
-    `Failed ${failure.direction === 'undo' ? 'undo ' : ''}attempt ${failure.attempt}, ${sayTime(failure.failedAt)}, ${code(failure.code)}: ${escape(failure.message)}`,
+    `Failed ${failure.direction === 'undo' ? 'undo ' : ''}attempt ${failure.attempt}, ${sayTime(failure.failedAt)}, ${code(failure.code)}: ${asText(failure.message)}`,
     checkTable(failure.checks),
   ]);
   const restore = step.kind === 'backup' ? RESTORE_LOSES : '';
-  return [`### ${escape(step.id)}: ${escape(step.title)}`, ...receipts, ...failures, restore]
+  return [`### ${asText(step.id)}: ${asText(step.title)}`, ...receipts, ...failures, restore]
     .filter((block) => block !== '')
     .join('\n\n');
 }
@@ -140,7 +139,7 @@ function checkTable(checks: readonly CheckRow[]): string {
 }
 
 function factTable(facts: FactTable): string {
-  return `${escape(facts.caption)}:\n\n${table(facts.columns, facts.rows)}`;
+  return `${asText(facts.caption)}:\n\n${table(facts.columns, facts.rows)}`;
 }
 
 function observations(evidence: Evidence): string[] {
@@ -213,7 +212,7 @@ function conservation(evidence: Evidence): string[] {
       : factTable(viewFacts({ rows: proof.rows }).tables[0] ?? { caption: '', columns: [], rows: [] });
   return [
     '## Conservation',
-    `${code(proof.function)} at collection: ${sayVerdict(proof.verdict)}, ${escape(proof.detail)}.`,
+    `${code(proof.function)} at collection: ${sayVerdict(proof.verdict)}, ${asText(proof.detail)}.`,
     rows,
   ];
 }
@@ -228,11 +227,11 @@ function table(columns: readonly string[], rows: readonly (readonly string[])[])
 }
 
 function cell(text: string): string {
-  return escape(text).replace(/\s*\n\s*/g, ' ');
+  return asText(text).replace(/\s*\n\s*/g, ' ');
 }
 
 /** Text that Markdown and HTML read as text; line breaks are kept from starting a block. */
-function escape(text: string): string {
+function asText(text: string): string {
   return text
     .replace(/&/g, '&amp;')
     .replace(/</g, '&lt;')

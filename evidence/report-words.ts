@@ -29,6 +29,7 @@ export const UNDO_WORD: Readonly<Record<UndoState, string>> = {
 
 export const EFFECT_WORD: Readonly<Record<Effect, string>> = {
   in_effect: 'in effect',
+  ran: 'ran, has no undo',
   held_before: 'held before this run',
   taken_back: 'taken back',
   none: 'left nothing',
@@ -115,17 +116,25 @@ function sayPresent({ atCollection, run }: Evidence): string {
     : `${atCollection.fingerprint} (definitions changed since the run ended)`;
 }
 
-/** Runs that came later: what this report says may no longer be the whole truth. */
-export function sayLater({ atCollection }: Evidence): string | null {
-  const { laterRuns } = atCollection;
-  if (laterRuns.length === 0) return null;
+/** What came after this run, so that its report is not taken for the whole truth. */
+export function sayLater({ atCollection, takenBackBy }: Evidence): string[] {
+  const known = takenBackBy.map((run) => run.runNo);
+  const laterRuns = atCollection.laterRuns.filter((run) => !known.includes(run.runNo));
+  const drift =
+    atCollection.unchangedSinceEnd === false && takenBackBy.length === 0
+      ? ['Definitions of the database have changed since this run ended.']
+      : [];
+  if (laterRuns.length === 0) return drift;
   const told = laterRuns
     .slice(0, 5)
     .map(
       (run) =>
         `#${run.runNo} ${run.macro}${run.kind === 'undo' ? ' (undo)' : ''}: ${(run.outcome ?? 'unfinished').replace('_', ' ')}`,
     );
-  return `${sayNumber(laterRuns.length, 'later run')} in this database: ${told.join(', ')}${laterRuns.length > 5 ? ', …' : ''}.`;
+  return [
+    ...drift,
+    `Since then ${sayNumber(laterRuns.length, 'other run')} in this database: ${told.join(', ')}${laterRuns.length > 5 ? ', …' : ''}.`,
+  ];
 }
 
 /** Whether the record can be trusted, and how to check it again. */

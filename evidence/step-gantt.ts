@@ -47,7 +47,7 @@ export function stepGantt(gantt: Gantt, shape: 'wide' | 'narrow'): string {
           fontSize: 11,
           hideOverlap: true,
           showMaxLabel: false,
-          formatter: (value: number) => (value === 0 ? '0' : `+${sayDuration(value)}`),
+          formatter: (value: number) => sayTick(gantt, value),
         },
         splitLine: { lineStyle: { color: 'var(--line)' } },
       },
@@ -131,6 +131,12 @@ function crosses(): CustomSeriesRenderItem {
       style: { stroke: 'var(--cross)', lineWidth: 2, fill: 'none' },
     };
   };
+}
+
+/** Time since the beginning; where the axis is cut, the time of day, which stays readable after a long wait. */
+function sayTick(gantt: Gantt, ms: number): string {
+  if (gantt.cuts.length > 0) return new Date(Date.parse(gantt.startedAt) + ms).toISOString().slice(11, 19);
+  return ms === 0 ? '0' : `+${sayDuration(ms)}`;
 }
 
 /** The next of 1, 2, 5, 10, 15, 30 in milliseconds, seconds, minutes or hours. */

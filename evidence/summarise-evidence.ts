@@ -38,7 +38,7 @@ function ofRun(derived: DerivedEvidence): Summary {
       return {
         tone: 'back',
         headline: 'Rolled back',
-        trueNow: [...standing, sayFingerprint(run), ...because],
+        trueNow: [...standing, sayFingerprint(run), ...sayTrouble(derived.steps), ...because],
         leftToDo,
       };
     case 'disabled': {
@@ -59,7 +59,7 @@ function ofRun(derived: DerivedEvidence): Summary {
       return {
         tone: 'bad',
         headline: 'Needs action',
-        trueNow: ['The run has ended, but not cleanly.', ...standing, ...because],
+        trueNow: [...standing, ...sayTrouble(derived.steps), ...because],
         leftToDo,
       };
     default:
@@ -154,6 +154,7 @@ function sayEffects(steps: readonly StepEvidence[]): string[] {
   const ids = (effect: Effect) => steps.filter((step) => step.effect === effect).map((step) => step.id);
   const sentences: [string, readonly string[]][] = [
     ['In effect', ids('in_effect')],
+    ['Ran, and has no undo', ids('ran')],
     ['Held before this run, left as it was', ids('held_before')],
     ['Taken back', ids('taken_back')],
     ['Not known, because it cannot run in a transaction and left no receipt', ids('unknown')],
@@ -162,9 +163,19 @@ function sayEffects(steps: readonly StepEvidence[]): string[] {
     .filter(([, found]) => found.length > 0)
     .map(([label, found]) => `${label}: ${found.join(', ')}.`);
   const changes = steps.some((step) => step.effect !== null);
-  const stands = ids('in_effect').length + ids('unknown').length > 0;
+  const stands = ids('in_effect').length + ids('unknown').length + ids('ran').length > 0;
   if (!changes) return ['This macro changes nothing.'];
   return stands ? told : ['Nothing of this run is in effect.', ...told];
+}
+
+/** The failures that decided the run, one sentence a step. */
+function sayTrouble(steps: readonly StepEvidence[]): string[] {
+  return steps.flatMap((step) => {
+    const undo = step.failures.findLast((failure) => failure.direction === 'undo');
+    if (step.undo === 'failed' && undo !== undefined)
+      return [`The undo of ${step.id} failed: ${undo.message}`];
+    return step.state === 'failed' ? [`Step ${step.id} failed: ${step.detail}`] : [];
+  });
 }
 
 function sayFingerprint(run: RunEvidence): string {

@@ -49,7 +49,7 @@ export function sayKey(key: string): string {
     .toLowerCase()
     .replace(/\btoc\b/, 'TOC')
     .replace(/\bsql\b/, 'SQL');
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return words === 'sha256' ? words : words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function sayValue(key: string, value: unknown): string {

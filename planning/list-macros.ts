@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SluiceError } from '../contracts/error-codes.ts';
@@ -76,8 +76,9 @@ async function manifestsIn(dir: string): Promise<string[]> {
     folders
       .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
       .map(async ({ name }) => {
-        const files = await readdir(path.join(dir, name)).catch(() => []);
-        return files.includes('macro.yaml') ? [path.join(dir, name, 'macro.yaml')] : [];
+        const manifest = path.join(dir, name, 'macro.yaml');
+        const found = await stat(manifest).catch(() => null);
+        return found?.isFile() ? [manifest] : [];
       }),
   );
   return found.flat();

@@ -3,6 +3,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { configSchema } from '../config/config-schema.ts';
 import { manifestSchema } from './manifest-schema.ts';
+import { printJson } from './print-json.ts';
 
 /** The JSON Schemas that this repository publishes, by path: what editors complete manifests and configuration by. */
 export const PUBLISHED_SCHEMAS = {
@@ -13,7 +14,7 @@ export const PUBLISHED_SCHEMAS = {
 /** Text of a published schema, in draft 7, which editors know best. */
 export function schemaText(path: keyof typeof PUBLISHED_SCHEMAS): string {
   const schema = z.toJSONSchema(PUBLISHED_SCHEMAS[path], { io: 'input', target: 'draft-7' });
-  return `${JSON.stringify(schema, null, 2)}\n`;
+  return `${printJson(schema)}\n`;
 }
 
 /** Absolute path of a published schema. */

@@ -36,11 +36,19 @@ const LIMITS = { lockTimeoutMs: 5_000, statementTimeoutMs: 60_000 };
 
 /** Runs a file of the macro in the way of the engine: one transaction, its schema first on the path. */
 export async function change(client: pg.Client, path: string, schema = 'public'): Promise<void> {
-  await inTransaction(client, 'read write', { schema, ...LIMITS }, () => runScript(client, path, text(path)));
+  await inTransaction(client, 'read write', { schema, ...LIMITS }, () =>
+    runScript(client, path, managedText(path)),
+  );
 }
 
-export async function check(client: pg.Client, path: string, schema = 'public'): Promise<readonly CheckRow[]> {
-  const ran = await inTransaction(client, 'read only', { schema, ...LIMITS }, () => runScript(client, path, text(path)));
+export async function check(
+  client: pg.Client,
+  path: string,
+  schema = 'public',
+): Promise<readonly CheckRow[]> {
+  const ran = await inTransaction(client, 'read only', { schema, ...LIMITS }, () =>
+    runScript(client, path, managedText(path)),
+  );
   return ran.checks;
 }
 
@@ -82,6 +90,7 @@ export async function sqlstateOf(work: Promise<unknown>): Promise<string> {
   throw new Error('nothing was refused');
 }
 
-function text(path: string): string {
+/** Text of a file that the manifest names. */
+export function managedText(path: string): string {
   return readFileSync(join(MACRO, path), 'utf8');
 }

@@ -11,7 +11,11 @@ describe.each([15, 18] as const)('units and versions on PostgreSQL %i', (major) 
     client = await database.connect();
   });
 
-  async function value<T>(sql: string, values: unknown[] = [], on: pg.Client = client): Promise<T | undefined> {
+  async function value<T>(
+    sql: string,
+    values: unknown[] = [],
+    on: pg.Client = client,
+  ): Promise<T | undefined> {
     const { rows } = await on.query({ text: sql, values, rowMode: 'array' });
     return rows[0]?.[0];
   }
@@ -62,8 +66,14 @@ describe.each([15, 18] as const)('units and versions on PostgreSQL %i', (major) 
 
   test('an unchanged text adds no version and no event', async () => {
     await create('a.md#same');
-    const first = await value('select id from unit_version where body = $1 order by id desc limit 1', ['one']);
-    expect(await add('a.md#same', 'one')).toEqual({ outcome: 'unchanged', version_seq: 1, version_id: first });
+    const first = await value('select id from unit_version where body = $1 order by id desc limit 1', [
+      'one',
+    ]);
+    expect(await add('a.md#same', 'one')).toEqual({
+      outcome: 'unchanged',
+      version_seq: 1,
+      version_id: first,
+    });
     expect([await versions('a.md#same'), await events('a.md#same')]).toEqual([1, 0]);
   });
 
@@ -88,7 +98,9 @@ describe.each([15, 18] as const)('units and versions on PostgreSQL %i', (major) 
     await client.query(`update dot_config set value = '1' where key = 'iu_core.event_payload_max_bytes'`);
     expect(await sqlstateOf(add('a.md#refused', 'two'))).toBe('22023');
     expect(await versions('a.md#refused')).toBe(1);
-    await client.query(`update dot_config set value = '262144' where key = 'iu_core.event_payload_max_bytes'`);
+    await client.query(
+      `update dot_config set value = '262144' where key = 'iu_core.event_payload_max_bytes'`,
+    );
     expect(await add('a.md#refused', 'two')).toMatchObject({ version_seq: 2 });
   });
 
@@ -145,7 +157,11 @@ describe.each([15, 18] as const)('units and versions on PostgreSQL %i', (major) 
   test.each(['origin', 'replica'])('versions refuse UPDATE, DELETE and TRUNCATE under %s', async (role) => {
     await create(`a.md#kept-${role}`);
     await client.query(`set session_replication_role = ${role}`);
-    for (const sql of ['update unit_version set body = body', 'delete from unit_version', 'truncate unit_version']) {
+    for (const sql of [
+      'update unit_version set body = body',
+      'delete from unit_version',
+      'truncate unit_version',
+    ]) {
       expect(await sqlstateOf(client.query(sql)), sql).toBe('SL004');
     }
     expect(await sqlstateOf(client.query('truncate information_unit cascade'))).toBe('SL004');

@@ -37,7 +37,7 @@ select
   coalesce('missing, or not owned by iu_core_owner: '
       || string_agg(format('%s %s', wanted.kind, wanted.name), ', ' order by wanted.name)
         filter (where found.name is null),
-    count(*) || ' objects stand') as detail
+    'nothing is missing of ' || count(*) || ' objects') as detail
 from wanted
 left join found on found.kind = wanted.kind
   and found.name = wanted.name

@@ -24,7 +24,7 @@ union all
 select
   'G4 schema',
   case
-    when current_schema() is null then 'fail'
+    when coalesce(current_schema(), 'pg_temp') ~ '^pg_temp' then 'fail'
     when has_schema_privilege(current_schema(), 'create with grant option')
       or (
         to_regrole('iu_core_owner') is not null
@@ -35,7 +35,7 @@ select
     else 'fail'
   end,
   format('%s must be able to create in schema %s and let iu_core_owner do so',
-    current_user, coalesce(current_schema(), '(which does not exist)'));
+    current_user, coalesce(nullif(current_schema(), pg_my_temp_schema()::regnamespace::text), '(which does not exist)'));
 
 with
   wanted (role_name) as (

@@ -94,30 +94,46 @@ select
 from excessive;
 
 with
-  wanted (relation, trigger_name, what) as (
+  -- Bits of pg_trigger.tgtype: 2 before, 4 insert, 8 delete, 16 update, 32 truncate.
+  wanted (relation, routine, bits) as (
     values
-      ('event_outbox', 'trg_iu_outbox_append_only', 'append-only'),
-      ('event_outbox', 'trg_iu_outbox_no_truncate', 'append-only'),
-      ('event_outbox', 'trg_iu_outbox_stamp', 'stamps'),
-      ('iu_route_attempt', 'trg_iu_attempt_append_only', 'append-only'),
-      ('iu_route_attempt', 'trg_iu_attempt_no_truncate', 'append-only'),
-      ('unit_version', 'trg_iu_version_append_only', 'append-only'),
-      ('unit_version', 'trg_iu_version_no_truncate', 'append-only'),
-      ('unit_version', 'trg_iu_version_in_sequence', 'draws numbers'),
-      ('unit_version', 'trg_iu_out_version', 'emits'),
-      ('iu_structure_operation', 'trg_iu_structure_operation_guard', 'guards'),
-      ('iu_structure_operation', 'trg_iu_structure_operation_no_truncate', 'append-only')
+      ('event_outbox', 'fn_iu_append_only()', 2 | 8 | 16),
+      ('event_outbox', 'fn_iu_append_only()', 2 | 32),
+      ('iu_route_attempt', 'fn_iu_append_only()', 2 | 8 | 16),
+      ('iu_route_attempt', 'fn_iu_append_only()', 2 | 32),
+      ('unit_version', 'fn_iu_append_only()', 2 | 8 | 16),
+      ('unit_version', 'fn_iu_append_only()', 2 | 32),
+      ('unit_version', 'fn_iu_version_in_sequence()', 2 | 4),
+      ('unit_version', 'fn_iu_out_version()', 4),
+      ('iu_structure_operation', 'fn_iu_structure_operation_guard()', 2 | 4 | 8 | 16),
+      ('iu_structure_operation', 'fn_iu_structure_operation_guard()', 2 | 32)
+  ),
+  faulty as (
+    select format('%s by %s is not there', wanted.relation, wanted.routine) as fault
+    from wanted
+    where not exists (
+      select 1
+      from pg_trigger as t
+      where t.tgrelid = to_regclass(wanted.relation)
+        and t.tgfoid = to_regprocedure(wanted.routine)
+        and (t.tgtype & wanted.bits) = wanted.bits
+    )
+    union all
+    select format('%s on %s is not ENABLE ALWAYS', t.tgname, t.tgrelid::regclass)
+    from pg_trigger as t
+    where t.tgrelid in (
+        select to_regclass(wanted.relation)
+        from wanted
+      )
+      and not t.tgisinternal
+      and t.tgenabled <> 'A'
   )
 select
-  'B6 triggers enabled always' as check_id,
-  case when count(*) = count(t.oid) filter (where t.tgenabled = 'A') then 'pass' else 'fail' end as verdict,
-  coalesce('missing, or not ENABLE ALWAYS: '
-      || string_agg(format('%s on %s (%s)', wanted.trigger_name, wanted.relation, wanted.what), ', ')
-        filter (where t.tgenabled is distinct from 'A'),
-    count(*) || ' triggers fire for every session') as detail
-from wanted
-left join pg_trigger as t on t.tgrelid = to_regclass(wanted.relation)
-  and t.tgname = wanted.trigger_name;
+  'B6 triggers guard for every session' as check_id,
+  case when count(*) = 0 then 'pass' else 'fail' end as verdict,
+  coalesce(string_agg(faulty.fault, ', ' order by faulty.fault),
+    'outbox, audit, versions and operations are guarded, their triggers ENABLE ALWAYS') as detail
+from faulty;
 
 select
   'B7 gates' as check_id,

@@ -1000,17 +1000,18 @@ declare
   v_silent_version_count bigint := 0;
 begin
   with
+    first_decided as (
+      select distinct
+        iu_route_attempt.worker_code,
+        iu_route_attempt.event_id
+      from iu_route_attempt
+      where iu_route_attempt.attempt_no = 1
+    ),
     up_to_cursor as (
       select
         iu_route_worker_cursor.cursor_code,
         event_outbox.id,
-        exists (
-          select
-          from iu_route_attempt
-          where iu_route_attempt.event_id = event_outbox.id
-            and iu_route_attempt.worker_code = iu_route_worker_cursor.cursor_code
-            and iu_route_attempt.attempt_no = 1
-        ) as decided
+        first_decided.event_id is not null as decided
       from iu_route_worker_cursor
       join event_outbox
         on (event_outbox.epoch, event_outbox.xact_id, event_outbox.created_at, event_outbox.id) <= (
@@ -1018,6 +1019,9 @@ begin
           iu_route_worker_cursor.cursor_xact_id,
           iu_route_worker_cursor.cursor_created_at,
           iu_route_worker_cursor.cursor_event_id)
+      left join first_decided
+        on first_decided.event_id = event_outbox.id
+        and first_decided.worker_code = iu_route_worker_cursor.cursor_code
     ),
     counted as (
       select
@@ -1083,17 +1087,18 @@ begin
   if to_regclass('unit_version') is not null then
     execute $versions$
       with
+        told as (
+          select distinct event_outbox.subject_ref
+          from event_outbox
+          where event_outbox.event_domain = 'iu'
+            and event_outbox.event_type = 'version_applied'
+        ),
         expected as (
           select
             unit_version.id,
-            exists (
-              select
-              from event_outbox
-              where event_outbox.subject_ref = unit_version.id
-                and event_outbox.event_domain = 'iu'
-                and event_outbox.event_type = 'version_applied'
-            ) as told
+            told.subject_ref is not null as told
           from unit_version
+          left join told on told.subject_ref = unit_version.id
           where unit_version.version_seq > 1
         )
       select
