@@ -133,7 +133,7 @@ export function sayLater({ atCollection, takenBackBy }: Evidence): string[] {
     );
   return [
     ...drift,
-    `Since then ${sayNumber(laterRuns.length, 'other run')} in this database: ${told.join(', ')}${laterRuns.length > 5 ? ', …' : ''}.`,
+    `Since then ${sayNumber(laterRuns.length, 'other run')} in this database: ${told.join(', ')}${laterRuns.length > 5 ? ', …' : '.'}`,
   ];
 }
 

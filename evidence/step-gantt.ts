@@ -21,7 +21,7 @@ export function stepGantt(gantt: Gantt, shape: 'wide' | 'narrow'): string {
   const height = gantt.lanes.length * LANE_HEIGHT + 34;
   const visible = gantt.totalMs - gantt.cuts.reduce((sum, cut) => sum + cut.toMs - cut.fromMs, 0);
   const interval = niceInterval(visible / (shape === 'wide' ? 9 : 3));
-  const right = shape === 'wide' ? 78 : 62;
+  const right = shape === 'wide' ? 90 : 80;
   return drawSvg({
     width,
     height,
@@ -36,10 +36,10 @@ export function stepGantt(gantt: Gantt, shape: 'wide' | 'narrow'): string {
         breaks: gantt.cuts.map((cut) => ({
           start: cut.fromMs,
           end: cut.toMs,
-          gap: shape === 'wide' ? '4%' : '8%',
+          gap: shape === 'wide' ? '4%' : '10%',
         })),
         breakArea: {
-          itemStyle: { color: 'var(--surface)', borderColor: 'var(--line-strong)', opacity: 1 },
+          itemStyle: { color: 'none', borderColor: 'var(--line-strong)', opacity: 1 },
           zigzagAmplitude: 3,
         },
         axisLabel: {
@@ -47,7 +47,8 @@ export function stepGantt(gantt: Gantt, shape: 'wide' | 'narrow'): string {
           fontSize: 11,
           hideOverlap: true,
           showMaxLabel: false,
-          formatter: (value: number) => sayTick(gantt, value),
+          formatter: (value: number, _index: number, extra?: { break?: { type: string } }) =>
+            extra?.break?.type === 'start' ? '' : sayTick(gantt, value),
         },
         splitLine: { lineStyle: { color: 'var(--line)' } },
       },

@@ -1,3 +1,4 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { readManifest } from '../planning/read-manifest.ts';
 import { problemsOf, rejection } from './fixtures/planning/rejection.ts';
@@ -74,7 +75,7 @@ describe('readManifest', () => {
 
   test.each(['24', '24 h', '1.5h', 'P1D', '-1s', '1d'])('refuses %s as a duration', async (text) => {
     const [problem] = await problemsWith(/$/, `  - { id: a, kind: approve, title: A, expires: "${text}" }\n`);
-    expect(problem).toMatchObject({ place: 'macro.yaml:12:46', what: '`steps.2.expires` is not valid.' });
+    expect(problem).toMatchObject({ place: 'macro.yaml:12:48', what: '`steps.2.expires` is not valid.' });
   });
 
   test('refuses a change without an earlier backup, and takes none with a reason for one', async () => {
@@ -108,7 +109,6 @@ describe('readManifest', () => {
     ['files: [checks/gates.sql]', 'files: [/etc/passwd]', '`steps.0.files.0` is not valid.'],
     ['expires: 24h', 'expires: 0s', 'The approval expires at once.'],
   ])('refuses %s changed to %s', async (from, to, what) => {
-    const { readFile, writeFile } = await import('node:fs/promises');
     const manifestPath = await copyWidget();
     await writeFile(manifestPath, (await readFile(manifestPath, 'utf8')).replace(from, to));
     const problems = await problemsOf(readManifest(manifestPath));
@@ -145,7 +145,7 @@ describe('readManifest', () => {
   test('counts columns in characters', async () => {
     const manifest = ONE_MIGRATE.replace('{ do: a.sql, undo: b.sql }', '{ do: "ä😀.sql", undoo: b.sql }');
     const problems = await problemsOf(readManifest(await writeMacro({ 'macro.yaml': manifest })));
-    expect(problems.map((problem) => problem.place)).toContain('macro.yaml:11:26');
+    expect(problems.map((problem) => problem.place)).toContain('macro.yaml:11:25');
   });
 
   test('says so when the manifest itself is not there', async () => {

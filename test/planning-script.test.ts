@@ -7,7 +7,7 @@ const problemsIn = (text: string) => problemsOf(parseScript('sql/x.sql', text));
 describe('a syntax error', () => {
   test('is placed by line and column', async () => {
     expect(await problemsIn('select 1;\nselect 1 frm x y;\n')).toMatchObject([
-      { code: 'script_syntax', place: 'x.sql:2:16', what: `PostgreSQL's parser says: syntax error at or near "y".` },
+      { code: 'script_syntax', place: 'x.sql:2:14', what: `PostgreSQL's parser says: syntax error at or near "x".` },
     ]);
   });
 
@@ -18,7 +18,7 @@ describe('a syntax error', () => {
     ['a combined character', 'e\u0301'],
   ])('is placed by characters, with characters of %s before it', async (_, character) => {
     const problems = await problemsIn(`-- ${character.repeat(5)}\nselect '${character}' frm x y;`);
-    const before = Array.from(`select '${character}' frm x `).length;
+    const before = Array.from(`select '${character}' frm `).length;
     expect(problems).toMatchObject([{ line: 2, column: before + 1 }]);
   });
 
@@ -32,12 +32,12 @@ describe('a syntax error', () => {
 
   test('in a PL/pgSQL body is found before the server sees it', async () => {
     const body = 'do $$\nbegin\n  update t set a = 1 whre b;\nend $$;';
-    expect(await problemsIn(`-- ä\n${body}`)).toMatchObject([{ code: 'script_syntax', place: 'x.sql:4:27' }]);
+    expect(await problemsIn(`-- ä\n${body}`)).toMatchObject([{ code: 'script_syntax', place: 'x.sql:4:22' }]);
   });
 
   test('in a SQL body is placed in the file', async () => {
     const text = "-- €€\ncreate function f() returns text language sql as $$\n  select 'ä' frm x y\n$$;";
-    expect(await problemsIn(text)).toMatchObject([{ code: 'script_syntax', place: 'x.sql:3:20' }]);
+    expect(await problemsIn(text)).toMatchObject([{ code: 'script_syntax', place: 'x.sql:3:18' }]);
   });
 });
 

@@ -10,7 +10,7 @@ import { startCluster, stopCluster } from '../../local/start-cluster.ts';
 import { startDevServer, stopDevServer } from '../../local/start-dev-server.ts';
 import { unprivilegedUser } from '../../local/unprivileged-user.ts';
 import { claimRunDirectory, endAbandonedRuns, recordServer } from './abandoned-runs.ts';
-import type { Harness, Offer } from './harness.ts';
+import type { Harness, Offer, PostgresOffer } from './harness.ts';
 
 /**
  * Starts PostgreSQL 15 (of the system), PostgreSQL 18 (of npm) and a Temporal dev server once for the whole
@@ -23,7 +23,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   claimRunDirectory(dir);
   const stops: (() => Promise<unknown>)[] = [];
 
-  const postgres = async (major: 15 | 18): Promise<{ adminUrl: string; binDir: string }> => {
+  const postgres = async (major: 15 | 18): Promise<PostgresOffer> => {
     const search = await (major === 15 ? findLocalPostgres() : findEmbeddedPostgres());
     const programs = search.found.find((one) => one.major === major) ?? search.found.at(-1);
     if (programs === undefined) throw new Error(`no PostgreSQL ${major}: ${search.tried.join('; ')}`);
@@ -45,7 +45,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     });
     recordServer(dir, cluster.process);
     stops.push(() => stopCluster(cluster.process));
-    return { adminUrl: cluster.adminUrl, binDir: programs.binDir };
+    return { adminUrl: cluster.adminUrl, binDir: programs.binDir, major: programs.major };
   };
 
   const temporal = async () => {

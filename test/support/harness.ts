@@ -5,11 +5,19 @@ export type Offer<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly reason: string };
 
+export interface PostgresOffer {
+  /** Of the superuser, database `postgres`. */
+  readonly adminUrl: string;
+  readonly binDir: string;
+  /** Where PostgreSQL 15 is not installed, the oldest that is stands in for it: this is the real one. */
+  readonly major: number;
+}
+
 /** What the global set-up hands to each test file. */
 export interface Harness {
   /** A directory of this run, removed at its end. */
   readonly dir: string;
-  readonly postgres: Readonly<Record<15 | 18, Offer<{ readonly adminUrl: string; readonly binDir: string }>>>;
+  readonly postgres: Readonly<Record<15 | 18, Offer<PostgresOffer>>>;
   readonly temporal: Offer<{ readonly address: string; readonly uiUrl: string; readonly program: string }>;
 }
 

@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { redactDeep, redactJsonText, redactSecrets } from '../evidence/redact-secrets.ts';
+
+const S = 'hunter2-canary';
+
+describe('redaction', () => {
+  it.each([
+    `postgres://app:${S}@db.internal:5432/x`,
+    `POSTGRESQL://app:${S}@h1,h2/x?target_session_attrs=any`,
+    `postgres://app:pa@ss/${S}@db/x`,
+    `https://ops:${S}@grafana/`,
+    `host=db password=${S} user=app`,
+    `host=db password = '${S} with spaces' user=app`,
+    `PGPASSWORD=${S} psql`,
+    `{"password": "${S}"}`,
+    `{\\"token\\": \\"${S}\\"}`,
+    `passwd: ${S}`,
+    `create role a login password '${S}'`,
+    `alter user a encrypted password E'${S}'`,
+    `Authorization: Bearer ${S}.abc.def`,
+    `client_secret=${S}&grant=x`,
+    `SCRAM-SHA-256$4096:${S}`,
+    `-----BEGIN RSA PRIVATE KEY-----\n${S}\n-----END RSA PRIVATE KEY-----`,
+  ])('cuts the secret out of %j', (text) => {
+    const cut = redactSecrets(text);
+    expect(cut).not.toContain(S);
+    expect(cut).toContain('[redacted]');
+    expect(redactSecrets(cut)).toBe(cut);
+  });
+
+  it.each([
+    'password authentication failed for user "app"',
+    'postgres://app@db.internal:5432/x',
+    'https://example.org:8080/@scope/package',
+    'idempotency_key=abc, cursor_code: iu_outbound_default',
+    'a secret in a log, a history or a report',
+    'select fn_rotate_password(p_user) from iu; -- no secret here',
+  ])('leaves %j as it is', (text) => {
+    expect(redactSecrets(text)).toBe(text);
+  });
+
+  it('cuts the value of a key that names a secret, wherever it stands', () => {
+    expect(redactDeep({ input: [{ apiKey: S, dbPassword: S, rows: 3, note: 'x' }] })).toEqual({
+      input: [{ apiKey: '[redacted]', dbPassword: '[redacted]', rows: 3, note: 'x' }],
+    });
+  });
+
+  it('leaves JSON text without secrets letter for letter, white space and number spelling included', () => {
+    const text = '{"b": 1.50, "a":  "x"}';
+    expect(redactJsonText(text)).toEqual({ text, redacted: false });
+    expect(redactJsonText(`{"m": "password=${S}"}`)).toEqual({
+      text: '{"m":"password=[redacted]"}',
+      redacted: true,
+    });
+  });
+});
