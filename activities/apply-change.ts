@@ -74,7 +74,7 @@ async function applyFile(
     return undefined;
   }
   const text = await loadScript(client, pair.do.sha256);
-  if (pair.doneWhen !== undefined) await runOutsideTransaction(given, step, pair, text);
+  if (pair.doneWhen !== undefined) await explainLockTimeout(given, () => runOutsideTransaction(given, step, pair, text));
   return explainLockTimeout(given, () =>
     inTransaction(client, 'read write', limits(given), async () => {
       const recorded = recordedResult(await enterStep(client, ref.runId, step.id));
@@ -107,7 +107,7 @@ async function applyFile(
       await writeReceipt(client, {
         ...receipt,
         part: pair.do.path,
-        detail: `${run.statements} statements in ${Math.round(run.durationMs)} ms`,
+        detail: `statements: ${run.statements}, ${Math.round(run.durationMs)} ms`,
         checks: run.checks,
         facts: { locks, statements: run.statements, durationMs: Math.round(run.durationMs) },
         scriptSha256: pair.do.sha256,
@@ -140,7 +140,7 @@ function refuseFailedChecks(step: PlannedChangeStep, pair: FilePair, checks: rea
 function detailOf(step: PlannedChangeStep, facts: readonly FileFacts[]): string {
   const milliseconds = facts.reduce((sum, file) => sum + file.durationMs, 0);
   const statements = facts.reduce((sum, file) => sum + file.statements, 0);
-  return `${step.files.length} ${step.files.length === 1 ? 'file' : 'files'}, ${statements} statements, ${milliseconds} ms in the database`;
+  return `${step.files.length} ${step.files.length === 1 ? 'file' : 'files'}, ${statements} ${statements === 1 ? 'statement' : 'statements'}, ${milliseconds} ms in the database`;
 }
 
 function limits(given: StepWork) {

@@ -1,4 +1,5 @@
 import type { DrainActivities, MacroActivities } from '../contracts/macro-activities.ts';
+import type { StepResult } from '../contracts/macro-run.ts';
 import { applyChange } from './apply-change.ts';
 import { closeRun } from './close-run.ts';
 import type { ActivityDependencies } from './dependencies.ts';
@@ -24,16 +25,21 @@ export function createActivities(dependencies: ActivityDependencies): MacroActiv
     closeRun: closeRun(dependencies),
     readFingerprint: readFingerprint(dependencies),
     recordControl: recordControl(dependencies),
-    recordApproval: recordApproval(dependencies),
-    runCheck: runCheck(dependencies),
-    takeBackup: takeBackup(dependencies),
-    applyChange: applyChange(dependencies),
+    recordApproval: withoutRows(recordApproval(dependencies)),
+    runCheck: withoutRows(runCheck(dependencies)),
+    takeBackup: withoutRows(takeBackup(dependencies)),
+    applyChange: withoutRows(applyChange(dependencies)),
     undoChange: undoChange(dependencies),
-    runProbe: runProbe(dependencies),
-    observeWindow: observeWindow(dependencies),
-    runVerify: runCheck(dependencies),
-    recordChild: recordChild(dependencies),
-    runDisable: runDisable(dependencies),
+    runProbe: withoutRows(runProbe(dependencies)),
+    observeWindow: withoutRows(observeWindow(dependencies)),
+    runVerify: withoutRows(runCheck(dependencies)),
+    recordChild: withoutRows(recordChild(dependencies)),
+    runDisable: withoutRows(runDisable(dependencies)),
     drainBatch: drainBatch(dependencies),
   };
+}
+
+/** What a script reported stays in the target; a history gets the verdict and one line. */
+function withoutRows<I>(activity: (input: I) => Promise<StepResult>): (input: I) => Promise<StepResult> {
+  return async (input) => ({ ...(await activity(input)), checks: [] });
 }

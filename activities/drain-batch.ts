@@ -43,7 +43,7 @@ export function drainBatch(dependencies: ActivityDependencies) {
             if (run === undefined) throw new Error('fn_iu_route_worker_run returned no row');
             total = add(total, run, secondsBefore + (Date.now() - startedAt) / 1000);
             report(total);
-            const isOver = Date.now() - startedAt >= input.forMs;
+            const isOver = total.seconds * 1000 >= input.forMs;
             const isEmpty = run.status !== 'ran' || run.seen < input.batchSize;
             if (Context.current().cancellationSignal.aborted) throw new CancelledFailure('the drain was cancelled');
             if (isEmpty && isOver) return total;

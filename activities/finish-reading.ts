@@ -3,7 +3,7 @@ import type { CheckRow, Verdict } from '../contracts/verdict.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import type { StepWork } from './perform-step.ts';
 import { enterStep, recordedResult, writeReceipt } from './receipts.ts';
-import { recordFailure } from './record-failure.ts';
+import { insertFailure } from './record-failure.ts';
 
 /**
  * Ends a step that changed nothing: a pass gets its receipt; any other verdict is recorded as a failed attempt,
@@ -19,7 +19,7 @@ export async function finishReading(
   const { client, target, ref, step, attempt } = given;
   const detail = [summary, describeChecks(checks)].filter((part) => part !== '').join('; ');
   if (verdict !== 'pass') {
-    await recordFailure(target.url, ref, 'do', attempt, `verdict_${verdict}`, detail, checks);
+    await insertFailure(client, { ref, direction: 'do', attempt, code: `verdict_${verdict}`, message: detail, checks });
     return { state: 'done', verdict, detail, checks, attempts: attempt };
   }
   const limits = { lockTimeoutMs: target.lockTimeoutMs, statementTimeoutMs: target.statementTimeoutMs.check };

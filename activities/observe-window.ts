@@ -1,22 +1,25 @@
 import { activityInfo, Context, sleep } from '@temporalio/activity';
+import type pg from 'pg';
 import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { PlannedMetric, PlannedObserveStep } from '../contracts/plan.ts';
 import { combineVerdicts } from '../contracts/verdict.ts';
 import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
+import { scriptError } from '../target/run-script.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { finishReading } from './finish-reading.ts';
 import { judgeMetric, judgeSample, type Sample } from './judge-metric.ts';
 import { performStep, type StepWork } from './perform-step.ts';
 import { enterStep, recordedResult } from './receipts.ts';
 
-/** Where the window stands; heartbeat details, so that another worker goes on with the same window. */
-interface WindowProgress {
+/** Which window it is; heartbeat details, so that another worker goes on with the same one. */
+interface Window {
   readonly openedAtMs: number;
   readonly firstSample: number;
-  readonly samples: number;
 }
+
+type Samples = ReadonlyMap<string, Sample[]>;
 
 /**
  * `observe`: samples every metric once per interval until the window has passed. Samples are rows of
@@ -32,24 +35,30 @@ export function observeWindow(dependencies: ActivityDependencies) {
       if (recorded !== undefined) return recorded;
       const texts = new Map<string, string>();
       for (const metric of step.metrics) texts.set(metric.name, await loadScript(client, metric.script.sha256));
-      let progress = await openWindow(given, step);
+      const window = await openWindow(given, step);
+      given.report(window);
+      const samples = await readSamples(given, step, window);
       while (true) {
-        const sampleNo = progress.firstSample + progress.samples;
-        for (const metric of step.metrics) await takeSample(given, step, metric, texts.get(metric.name) ?? '', sampleNo);
-        progress = { ...progress, samples: progress.samples + 1 };
-        given.report(progress);
-        const judged = await judge(given, step, progress.firstSample);
-        const isOver = Date.now() - progress.openedAtMs >= step.windowMs;
-        if (isOver || judged.some((metric) => metric.failedForGood)) return close(given, step, progress, judged);
-        const untilNext = progress.openedAtMs + progress.samples * step.intervalMs - Date.now();
-        await sleep(Math.max(untilNext, 10));
+        const taken = Math.min(...[...samples.values()].map((list) => list.length));
+        for (const metric of step.metrics) {
+          const list = samples.get(metric.name) ?? [];
+          if (list.length > taken) continue;
+          list.push(await takeSample(given, step, metric, texts.get(metric.name) ?? '', window.firstSample + taken));
+        }
+        const judged = step.metrics.map((metric) => judgeMetric(metric, samples.get(metric.name) ?? []));
+        const isOver = Date.now() - window.openedAtMs >= step.windowMs;
+        if (isOver || judged.some((metric) => metric.failedForGood)) {
+          return close(given, step, window, taken + 1, judged);
+        }
+        const elapsed = Date.now() - window.openedAtMs;
+        await sleep(step.intervalMs - (elapsed % step.intervalMs));
         Context.current().cancellationSignal.throwIfAborted();
       }
     });
 }
 
-async function openWindow(given: StepWork, step: PlannedObserveStep): Promise<WindowProgress> {
-  const resumed = activityInfo().heartbeatDetails as WindowProgress | undefined;
+async function openWindow(given: StepWork, step: PlannedObserveStep): Promise<Window> {
+  const resumed = activityInfo().heartbeatDetails as Window | undefined;
   if (resumed?.openedAtMs !== undefined) return resumed;
   const found = await given.client.query<{ next: number }>(
     `select coalesce(max(sample_no), 0) + 1 as next
@@ -58,7 +67,21 @@ async function openWindow(given: StepWork, step: PlannedObserveStep): Promise<Wi
        and step_id = $2`,
     [given.ref.runId, step.id],
   );
-  return { openedAtMs: Date.now(), firstSample: found.rows[0]?.next ?? 1, samples: 0 };
+  return { openedAtMs: Date.now(), firstSample: found.rows[0]?.next ?? 1 };
+}
+
+/** Samples of this window that an earlier attempt took. */
+async function readSamples(given: StepWork, step: PlannedObserveStep, window: Window): Promise<Samples> {
+  const found = await given.client.query<Sample & { metric: string }>(
+    `select metric, verdict, value::float8 as value
+     from sluice.observation
+     where run_id = $1
+       and step_id = $2
+       and sample_no >= $3
+     order by sample_no`,
+    [given.ref.runId, step.id, window.firstSample],
+  );
+  return new Map(step.metrics.map(({ name }) => [name, found.rows.filter((row) => row.metric === name)]));
 }
 
 async function takeSample(
@@ -67,50 +90,33 @@ async function takeSample(
   metric: PlannedMetric,
   text: string,
   sampleNo: number,
-): Promise<void> {
+): Promise<Sample> {
   const { client, ref } = given;
-  const value = await inTransaction(
-    client,
-    'read only',
-    limits(given),
-    async () => {
-      const found = await client.query<{ value: string | number | null }>(text);
-      const last = Array.isArray(found) ? found.at(-1) : found;
-      const read = last?.rows[0]?.value ?? null;
-      return read === null ? null : Number(read);
-    },
-    'rollback',
-  );
+  const value = await inTransaction(client, 'read only', limits(given), () => readValue(client, metric, text), 'rollback');
+  const verdict = judgeSample(metric, value);
   await client.query(
     `insert into sluice.observation (run_id, step_id, metric, sample_no, value, verdict)
      values ($1, $2, $3, $4, $5, $6)
      on conflict do nothing`,
-    [ref.runId, step.id, metric.name, sampleNo, value, judgeSample(metric, value)],
+    [ref.runId, step.id, metric.name, sampleNo, value, verdict],
   );
+  return { value, verdict };
 }
 
-async function judge(given: StepWork, step: PlannedObserveStep, firstSample: number) {
-  const found = await given.client.query<Sample & { metric: string }>(
-    `select metric, verdict, value::float8 as value
-     from sluice.observation
-     where run_id = $1
-       and step_id = $2
-       and sample_no >= $3
-     order by sample_no`,
-    [given.ref.runId, step.id, firstSample],
-  );
-  return step.metrics.map((metric) =>
-    judgeMetric(
-      metric,
-      found.rows.filter((row) => row.metric === metric.name),
-    ),
-  );
+async function readValue(client: pg.Client, { script }: PlannedMetric, text: string): Promise<number | null> {
+  const found = await client.query<{ value: string | number | null }>(text).catch((error: unknown) => {
+    throw scriptError(script.path, text, error);
+  });
+  const last = Array.isArray(found) ? found.at(-1) : found;
+  const value = last?.rows[0]?.value ?? null;
+  return value === null ? null : Number(value);
 }
 
 async function close(
   given: StepWork,
   step: PlannedObserveStep,
-  progress: WindowProgress,
+  window: Window,
+  samples: number,
   judged: ReturnType<typeof judgeMetric>[],
 ): Promise<StepResult> {
   const checks = judged.map(({ name, verdict, detail }) => ({ checkId: name, verdict, detail }));
@@ -121,10 +127,10 @@ async function close(
     {
       windowMs: step.windowMs,
       intervalMs: step.intervalMs,
-      samples: progress.samples,
+      samples,
       metrics: judged.map(({ failedForGood: _, ...facts }) => facts),
     },
-    `${progress.samples} samples in ${Math.round((Date.now() - progress.openedAtMs) / 1000)} s`,
+    `${samples} samples in ${Math.round((Date.now() - window.openedAtMs) / 1000)} s`,
   );
 }
 

@@ -100,6 +100,13 @@ export async function insertRun(
          and temporal_run_id = $4`,
       [temporal.clusterId, temporal.namespace, workflowExecution.workflowId, workflowExecution.runId],
     );
+  }).catch((error: unknown) => {
+    if ((error as { constraint?: string } | null)?.constraint !== 'run_one_unfinished') throw error;
+    throw new SluiceError('target_conflict', {
+      what: `Another run of database ${run.target} was opened at the same moment.`,
+      expected: 'One macro at a time per database.',
+      safe: 'Nothing was changed. Wait for that run, or cancel it: it rolls itself back.',
+    });
   });
   const row = inserted.rows[0];
   if (row === undefined) throw new Error('the run that was inserted is not there');

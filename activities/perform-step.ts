@@ -4,6 +4,7 @@ import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { Plan, PlannedStep } from '../contracts/plan.ts';
 import { SluiceError } from '../contracts/error-codes.ts';
+import { databaseDetail } from '../target/map-database-error.ts';
 import { withSession } from '../target/open-session.ts';
 import { cancelOnRequest } from './cancel-on-request.ts';
 import type { ActivityDependencies, TargetAccess } from './dependencies.ts';
@@ -54,20 +55,38 @@ export async function performStep<T>(
       ),
     );
   } catch (error) {
-    if (Context.current().cancellationSignal.aborted) {
-      throw new CancelledFailure(`${where} was cancelled; its transaction was rolled back.`);
+    const { cancellationSignal, cancellationDetails } = Context.current();
+    const isInterrupted = cancellationSignal.aborted && isInterruption(error);
+    const failure = toActivityFailure(error, where, attempt, direction);
+    if (url !== undefined && failure.type !== 'step_busy' && !isInterrupted) {
+      const detail = databaseDetail(error);
+      const message = detail === '' ? failure.message : `${failure.message} (${detail})`;
+      await recordFailure(url, { ref, direction, attempt, code: failure.type ?? 'unexpected', message });
     }
-    const failure = toActivityFailure(error, where, attempt);
-    if (url !== undefined && failure.type !== 'step_busy') {
-      await recordFailure(url, ref, direction, attempt, failure.type ?? 'unexpected', failure.message);
+    // A worker that shuts down interrupts as well; the server then tries the step again elsewhere.
+    if (isInterrupted) throw new CancelledFailure(`${where} was interrupted; its transaction was rolled back.`);
+    if (cancellationDetails?.cancelRequested === true) {
+      throw new CancelledFailure(`${where} was cancelled, and had failed: ${failure.message}`);
     }
     throw failure;
   }
 }
 
-/** Name of the session in `pg_stat_activity`: on-call finds the run by it, and an undo finds its own zombies. */
+/** Whether an error is what a cancellation of the activity causes, not a failure of its own. */
+function isInterruption(error: unknown): boolean {
+  if (error instanceof CancelledFailure) return true;
+  const cause = error instanceof SluiceError ? (error.cause ?? error) : error;
+  if (!(cause instanceof Error)) return false;
+  const QUERY_CANCELED = '57014';
+  return cause.name === 'AbortError' || cause instanceof CancelledFailure || (cause as { code?: string }).code === QUERY_CANCELED;
+}
+
+/**
+ * Name of the session in `pg_stat_activity`, at most 63 bytes: on-call finds the run by it, and an undo finds its
+ * own zombies.
+ */
 export function sessionName(ref: Pick<StepRef, 'runId' | 'stepId'>): string {
-  return `sluice:${ref.runId.slice(0, 8)}:${ref.stepId}`;
+  return `sluice:${ref.runId.slice(0, 8)}:${ref.stepId}`.slice(0, 63);
 }
 
 /** A result that a receipt or a script gives back, with the attempts so far. */

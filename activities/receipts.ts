@@ -101,11 +101,7 @@ export async function enterStep(client: pg.Client, runId: string, stepId: string
   );
   const state = entered.rows[0];
   if (state?.locked !== true) {
-    throw new SluiceError('step_busy', {
-      what: `Another attempt of step ${stepId} is still at work in the target.`,
-      expected: 'One attempt at a time; this one tries again until the other has ended.',
-      safe: 'Nothing was changed by this attempt.',
-    });
+    throw stepBusy(stepId);
   }
   const receipts = await readReceipts(client, runId, stepId);
   if (recordedResult(receipts) !== undefined) return receipts;
@@ -120,7 +116,35 @@ export async function enterStep(client: pg.Client, runId: string, stepId: string
   return receipts;
 }
 
-export function voided(stepId: string): SluiceError {
+/**
+ * Called first in every transaction that takes a step back: one undo of a step at a time. It is not the lock of the
+ * step itself, since an attempt that still holds that one is fenced by the slot.
+ *
+ * @throws SluiceError `step_busy` (retried)
+ */
+export async function enterUndo(client: pg.Client, runId: string, stepId: string): Promise<void> {
+  const taken = await client.query<{ locked: boolean }>(
+    `select pg_try_advisory_xact_lock(hashtextextended('sluice.undo ' || $1 || ' ' || $2, 0)) as locked`,
+    [runId, stepId],
+  );
+  if (taken.rows[0]?.locked === true) return;
+  throw new SluiceError('step_busy', {
+    what: `Another undo of step ${stepId} is still at work in the target.`,
+    expected: 'One undo at a time; this one tries again until the other has ended.',
+    safe: 'Nothing was changed by this attempt.',
+  });
+}
+
+/** Retried until the other attempt has ended. */
+export function stepBusy(stepId: string): SluiceError {
+  return new SluiceError('step_busy', {
+    what: `Another attempt of step ${stepId} is still at work in the target.`,
+    expected: 'One attempt at a time; this one tries again until the other has ended.',
+    safe: 'Nothing was changed by this attempt.',
+  });
+}
+
+function voided(stepId: string): SluiceError {
   return new SluiceError('step_voided', {
     what: `The receipt slot of step ${stepId} was closed by an undo.`,
     expected: 'A step that was thought dead does not commit after its undo.',

@@ -6,8 +6,9 @@ import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { runScript } from '../target/run-script.ts';
 import type { ActivityDependencies } from './dependencies.ts';
+import { withHeartbeat } from './heartbeat.ts';
 import { readRun } from './read-run.ts';
-import { writeReceipt } from './receipts.ts';
+import { enterUndo, writeReceipt } from './receipts.ts';
 import { withTarget } from './with-target.ts';
 
 /**
@@ -16,7 +17,8 @@ import { withTarget } from './with-target.ts';
  */
 export function runDisable(dependencies: ActivityDependencies) {
   return (ref: StepRef & { byRunId: string }): Promise<StepResult> =>
-    withTarget(dependencies, ref.target, `disable:${ref.stepId}`, async ({ client, target }) => {
+    withHeartbeat(() =>
+     withTarget(dependencies, ref.target, `disable:${ref.stepId}`, async ({ client, target }) => {
       const startedAt = new Date();
       const { attempt } = activityInfo();
       const { plan } = await readRun(client, ref.runId);
@@ -35,6 +37,7 @@ export function runDisable(dependencies: ActivityDependencies) {
         statementTimeoutMs: target.statementTimeoutMs.change,
       };
       return inTransaction(client, 'read write', limits, async () => {
+        await enterUndo(client, ref.runId, `disable-${step.id}`);
         const result = { state: 'done', verdict: 'pass', detail: step.title, checks: [], attempts: attempt } as const;
         const done = await client.query(
           `select
@@ -63,5 +66,5 @@ export function runDisable(dependencies: ActivityDependencies) {
         });
         return result;
       });
-    });
+    }, 'undo'));
 }

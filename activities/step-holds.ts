@@ -5,7 +5,7 @@ import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { runScript } from '../target/run-script.ts';
 import type { StepWork } from './perform-step.ts';
-import { writeReceipt } from './receipts.ts';
+import { enterStep, writeReceipt } from './receipts.ts';
 
 /**
  * Asks the step's `holds` check whether its effect is there already. Where every row passes, the step gets the
@@ -14,6 +14,7 @@ import { writeReceipt } from './receipts.ts';
 export async function stepHolds(given: StepWork, step: PlannedChangeStep): Promise<StepResult | undefined> {
   if (step.holds === null) return undefined;
   const { client, target, ref } = given;
+  if (await isIntended(given, step)) return undefined;
   const { path, sha256 } = step.holds;
   const text = await loadScript(client, sha256);
   const limits = {
@@ -24,8 +25,9 @@ export async function stepHolds(given: StepWork, step: PlannedChangeStep): Promi
   const { checks } = await inTransaction(client, 'read only', limits, () => runScript(client, path, text), 'rollback');
   if (combineVerdicts(checks.map((check) => check.verdict)) !== 'pass') return undefined;
   const detail = `holds already: ${checks.map((check) => check.checkId).join(', ')}`;
-  await inTransaction(client, 'read write', limits, () =>
-    writeReceipt(client, {
+  await inTransaction(client, 'read write', limits, async () => {
+    await enterStep(client, ref.runId, step.id);
+    await writeReceipt(client, {
       runId: ref.runId,
       stepId: step.id,
       part: '',
@@ -39,7 +41,19 @@ export async function stepHolds(given: StepWork, step: PlannedChangeStep): Promi
       attempt: given.attempt,
       byRunId: ref.runId,
       startedAt: given.startedAt,
-    }),
-  );
+    });
+  });
   return { state: 'already_applied', verdict: 'pass', detail, checks, attempts: given.attempt };
+}
+
+/** Whether an earlier attempt of this run was about to do it: then the effect is this run's, and its to undo. */
+async function isIntended({ client, ref }: StepWork, step: PlannedChangeStep): Promise<boolean> {
+  const intended = await client.query(
+    `select
+     from sluice.step_intent
+     where run_id = $1
+       and step_id = $2`,
+    [ref.runId, step.id],
+  );
+  return intended.rowCount !== 0;
 }

@@ -8,8 +8,8 @@ import { runScript } from '../target/run-script.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { explainLockTimeout } from './explain-lock-timeout.ts';
 import { performStep, sessionName, type StepWork } from './perform-step.ts';
-import { writeReceipt } from './receipts.ts';
-import { recordFailure } from './record-failure.ts';
+import { enterUndo, writeReceipt } from './receipts.ts';
+import { insertFailure } from './record-failure.ts';
 
 type Reference = StepRef & { byRunId: string };
 
@@ -30,9 +30,10 @@ export function undoChange(dependencies: ActivityDependencies) {
         }
       } catch (error) {
         if (!(error instanceof SluiceError)) throw error;
-        if (error.code === 'lock_timeout') await terminateOwnZombies(given);
+        if (error.code === 'lock_timeout' || error.code === 'step_busy') await terminateOwnZombies(given);
         if (error.code !== 'rollback_refused') throw error;
-        await recordFailure(given.target.url, ref, 'undo', given.attempt, error.code, error.message);
+        const { attempt, client } = given;
+        await insertFailure(client, { ref, direction: 'undo', attempt, code: error.code, message: error.message });
         return { state: 'refused', detail: error.text.what };
       }
       return summarise(results);
@@ -57,6 +58,7 @@ async function undoFile(given: StepWork, ref: Reference, pair: FilePair): Promis
       byRunId: ref.byRunId,
       startedAt: given.startedAt,
     } as const;
+    await enterUndo(client, ref.runId, step.id);
     const slot = await closeSlots(given, ref, pair);
     if (slot === 'undone before') return { state: 'nothing_to_undo', detail: 'undone before' };
     if (slot === 'already_applied') {
@@ -67,6 +69,7 @@ async function undoFile(given: StepWork, ref: Reference, pair: FilePair): Promis
       return { state: 'voided', detail: 'nothing had been done; its slot is closed' };
     }
     if (pair.undo === null) throw irreversible(given, pair);
+    if (pair.doneWhen !== undefined) await terminateOwnZombies(given);
     const run = await runScript(client, pair.undo.path, await loadScript(client, pair.undo.sha256));
     await writeReceipt(client, {
       ...receipt,
@@ -121,10 +124,13 @@ async function closeSlots(
   return state?.filled === true ? 'filled' : 'empty';
 }
 
-/** Ends sessions of earlier attempts of this very step, which may hold what its undo needs. */
+/**
+ * Ends sessions of earlier attempts of this very step, and waits until they are gone: they may hold what its undo
+ * needs, and a file outside a transaction is fenced by nothing else.
+ */
 async function terminateOwnZombies({ client, ref }: StepWork): Promise<void> {
   await client.query(
-    `select pg_terminate_backend(pid)
+    `select pg_terminate_backend(pid, 5000)
      from pg_stat_activity
      where application_name = $1
        and datname = current_database()

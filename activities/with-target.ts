@@ -10,6 +10,7 @@ export async function withTarget<T>(
   name: string,
   purpose: string,
   work: (given: { client: pg.Client; target: TargetAccess }) => Promise<T>,
+  direction: 'do' | 'undo' = 'do',
 ): Promise<T> {
   try {
     const target = await dependencies.openTarget(name);
@@ -17,6 +18,6 @@ export async function withTarget<T>(
       work({ client, target }),
     );
   } catch (error) {
-    throw toActivityFailure(error, `Target ${name} (${purpose})`, activityInfo().attempt);
+    throw toActivityFailure(error, `Target ${name} (${purpose})`, activityInfo().attempt, direction);
   }
 }

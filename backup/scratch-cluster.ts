@@ -55,7 +55,8 @@ const SETTINGS = [
 
 /**
  * Creates and starts a cluster of the oldest installed major that is not below the target's; as root, it
- * runs as an unprivileged user. It dies with this process, and its directory goes with it.
+ * runs as an unprivileged user. It dies with this process, also by SIGKILL, and its directory goes with it (an
+ * empty one stays where that user may not remove it).
  * @throws {SluiceError} `backup_tool_missing` without server programs, `backup_disk_full`, `step_failed`
  */
 export async function startScratchCluster(options: ScratchClusterOptions): Promise<ScratchCluster> {

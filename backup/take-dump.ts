@@ -1,10 +1,8 @@
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type pg from 'pg';
-import { SluiceError } from '../contracts/error-codes.ts';
-import { mapDatabaseError } from '../target/map-database-error.ts';
 import { openSession } from '../target/open-session.ts';
-import { abortError, stopIfAborted } from './abort-error.ts';
+import { stopIfAborted } from './abort-error.ts';
 import { attemptFileOf, removePartials } from './attempt-file.ts';
 import {
   checkFileStem,
@@ -13,7 +11,7 @@ import {
   type TakeOptions,
 } from './backup-options.ts';
 import { type BackupReceipt, syncDirectory, type TableRows, writeReceipt } from './backup-receipt.ts';
-import { checkDiskSpace, diskFullError } from './check-disk-space.ts';
+import { checkDiskSpace } from './check-disk-space.ts';
 import { countTables } from './count-tables.ts';
 import { type DumpTools, findDumpTools } from './find-dump-tools.ts';
 import { hashFile } from './hash-file.ts';
@@ -21,7 +19,9 @@ import { holdSnapshot, LOCK_WAIT_MS, type SnapshotFacts } from './hold-snapshot.
 import { libpqEnvironment } from './libpq-environment.ts';
 import { programError } from './program-error.ts';
 import { readToc } from './read-toc.ts';
+import { receiptFacts } from './receipt-facts.ts';
 import { runLeashed } from './run-leashed.ts';
+import { takeError } from './take-error.ts';
 import { whileReporting } from './while-reporting.ts';
 
 const APPLICATION = 'sluice backup';
@@ -92,30 +92,6 @@ export async function takeDump(options: TakeOptions): Promise<BackupReceipt> {
     options.signal.removeEventListener('abort', closeClient);
     await client.end().catch(() => undefined);
   }
-}
-
-/** The part of a receipt that the snapshot itself says. */
-export function receiptFacts(facts: SnapshotFacts) {
-  return {
-    database: facts.database,
-    systemIdentifier: facts.systemIdentifier,
-    serverVersion: facts.serverVersion,
-    serverMajor: facts.serverMajor,
-    snapshotXmin: facts.snapshotXmin,
-    takenAt: facts.takenAt,
-    databaseBytes: facts.databaseBytes,
-    locale: facts.locale,
-    roles: facts.roles,
-  };
-}
-
-/** What a failed backup throws: an abort wins over whatever the abort broke. */
-export function takeError(error: unknown, signal: AbortSignal, dir: string): SluiceError {
-  if (signal.aborted) return abortError(signal, 'The backup');
-  if (error instanceof SluiceError) return error;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) return diskFullError(dir, code, error);
-  return mapDatabaseError(error, 'Taking the backup');
 }
 
 async function dumpAndCount(

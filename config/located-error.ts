@@ -32,6 +32,11 @@ export class LocatedError extends SluiceError {
   }
 }
 
+/** Order of problems of one file. */
+export function byPlace(a: Problem, b: Problem): number {
+  return a.line - b.line || a.column - b.column;
+}
+
 /** Throws a {@link LocatedError} unless the list is empty. */
 export function refuseProblems(problems: readonly Problem[], safe: string): void {
   const [first, ...others] = problems;

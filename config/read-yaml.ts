@@ -2,7 +2,7 @@ import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseDo
 import type { z } from 'zod';
 import type { ErrorCodeName } from '../contracts/error-codes.ts';
 import { explainIssue } from './explain-issue.ts';
-import type { Problem } from './located-error.ts';
+import { byPlace, type Problem } from './located-error.ts';
 import { positionOfUnit, type SourcePosition } from './source-position.ts';
 
 /** A YAML text that was checked against a schema; where it has problems, `value` is null. */
@@ -47,7 +47,7 @@ export function readYaml<T>(
     const { what, expected } = explained;
     return { code: explained.code ?? code, file, ...locate(explained.path, explained.atKey), what, expected };
   });
-  return { value: null, raw, problems, locate };
+  return { value: null, raw, problems: problems.sort(byPlace), locate };
 }
 
 function offsetOf(contents: Node | null, path: readonly PropertyKey[], atKey: boolean): number {

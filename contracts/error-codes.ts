@@ -64,6 +64,7 @@ export const ERROR_CODES = {
   verify_wrote: { exit: EXIT.rolledBack, retry: false },
   rollback_refused: { exit: EXIT.needsAction, retry: false },
   undo_failed: { exit: EXIT.needsAction, retry: false },
+  run_terminated: { exit: EXIT.needsAction, retry: false },
   approval_refused: { exit: EXIT.precondition, retry: false },
   update_refused: { exit: EXIT.precondition, retry: false },
   import_invalid: { exit: EXIT.precondition, retry: false },

@@ -15,7 +15,7 @@ import {
 import { checkChain } from './hash-chain.ts';
 import { pinnedScripts } from './pinned-scripts.ts';
 import { proveConservation } from './prove-conservation.ts';
-import { redactDeep, redactJsonText, redactSecrets } from './redact-secrets.ts';
+import { redactDeep, redactJsonText, redactScript, redactSecrets } from './redact-secrets.ts';
 import { summariseEvidence } from './summarise-evidence.ts';
 import { tryQuery } from './try-query.ts';
 
@@ -135,7 +135,7 @@ async function readPlan(client: pg.Client, planHash: string): Promise<PlanEviden
     plannedAt: row.planned_at.toISOString(),
     scripts: pinned.map((script) => {
       const body = bodyOf.get(script.sha256) ?? null;
-      const cut = body === null ? null : redactSecrets(body);
+      const cut = body === null ? null : redactScript(body);
       return { ...script, body: cut, ...(cut === body ? {} : { redacted: true as const }) };
     }),
   };

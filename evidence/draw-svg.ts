@@ -20,9 +20,9 @@ export function drawSvg({ width, height, label, option }: Drawing): string {
     return chart
       .renderToSVGString()
       .replace(/<style[\s\S]*?<\/style>/g, '')
-      .replace(/<defs\s*>\s*<\/defs>/g, '')
+      .replace(/<defs[\s\S]*?<\/defs>/g, '')
       .replace(
-        / (?:class="zr[^"]*"|ecmeta_\w+="[^"]*"|xmlns:xlink="[^"]*"|baseProfile="\w+"|version="1\.1")/g,
+        / (?:clip-path="[^"]*"|class="zr[^"]*"|ecmeta_\w+="[^"]*"|xmlns:xlink="[^"]*"|baseProfile="\w+"|version="1\.1")/g,
         '',
       )
       .replaceAll('font-family:sans-serif', 'font-family:inherit')

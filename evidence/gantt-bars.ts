@@ -1,4 +1,5 @@
 import type { Evidence, StepEvidence } from './evidence-document.ts';
+import { sayDuration } from './say-quantity.ts';
 
 export type BarKind = 'pass' | 'fail' | 'other' | 'undo' | 'wait' | 'open';
 
@@ -60,7 +61,7 @@ export function ganttBars(evidence: Evidence, runId: string): Gantt | null {
         kind,
         fromMs: from - begin,
         toMs: to - begin,
-        text: kind,
+        text: sayBar(kind, to - from),
       })),
     ),
     marks: lanes.flatMap((lane, index) => lane.marks.map((at) => ({ lane: index, atMs: at - begin }))),
@@ -115,6 +116,11 @@ function toLane(
     });
   }
   return { label: step.id, spans, marks: failures };
+}
+
+function sayBar(kind: BarKind, ms: number): string {
+  const word = kind === 'undo' ? 'undo ' : kind === 'wait' ? 'waited ' : '';
+  return `${word}${sayDuration(ms)}`;
 }
 
 /** A hold ends with whatever a person did next, or with the run. */

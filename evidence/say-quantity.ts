@@ -1,7 +1,10 @@
+/** Between a number and its unit, so that a line never ends between them. */
+const NBSP = '\u00a0';
+
 /** Milliseconds for people: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 3 min`, `2 d 4 h`. */
 export function sayDuration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 59_950) return `${(ms / 1_000).toFixed(1).replace(/\.0$/, '')} s`;
+  if (ms < 1_000) return `${Math.round(ms)}${NBSP}ms`;
+  if (ms < 59_950) return `${(ms / 1_000).toFixed(1).replace(/\.0$/, '')}${NBSP}s`;
   const units = [
     ['d', 86_400],
     ['h', 3_600],
@@ -16,10 +19,10 @@ export function sayDuration(ms: number): string {
     .map(([unit, size]) => {
       const count = Math.floor(rest / size);
       rest -= count * size;
-      return count === 0 ? '' : `${count} ${unit}`;
+      return count === 0 ? '' : `${count}${NBSP}${unit}`;
     })
     .filter((part) => part !== '')
-    .join(' ');
+    .join(NBSP);
 }
 
 /** Bytes for people, in binary units, with the exact number where a unit is used. */

@@ -20,8 +20,9 @@ export function stepGantt(gantt: Gantt, shape: 'wide' | 'narrow'): string {
   const left = Math.min(longest * 7.2 + 16, width * 0.4);
   const height = gantt.lanes.length * LANE_HEIGHT + 34;
   const visible = gantt.totalMs - gantt.cuts.reduce((sum, cut) => sum + cut.toMs - cut.fromMs, 0);
-  const interval = niceInterval(visible / (shape === 'wide' ? 9 : 3));
-  const right = shape === 'wide' ? 90 : 80;
+  const nice = niceInterval(visible / (shape === 'wide' ? 9 : 3));
+  const interval = gantt.cuts.length > 0 ? Math.max(nice, 1_000) : nice;
+  const right = Math.max(...gantt.bars.map((bar) => bar.text.length), 4) * 6.4 + 10;
   return drawSvg({
     width,
     height,
@@ -33,6 +34,7 @@ export function stepGantt(gantt: Gantt, shape: 'wide' | 'narrow'): string {
         min: 0,
         max: gantt.totalMs,
         interval,
+        breakLabelLayout: { moveOverlap: false },
         breaks: gantt.cuts.map((cut) => ({
           start: cut.fromMs,
           end: cut.toMs,
@@ -47,7 +49,7 @@ export function stepGantt(gantt: Gantt, shape: 'wide' | 'narrow'): string {
           fontSize: 11,
           hideOverlap: true,
           showMaxLabel: false,
-          formatter: (value: number, _index: number, extra?: { break?: { type: string } }) =>
+          formatter: (value: number, _index: number, extra?: { break?: { type: string } } | null) =>
             extra?.break?.type === 'start' ? '' : sayTick(gantt, value),
         },
         splitLine: { lineStyle: { color: 'var(--line)' } },
@@ -91,7 +93,6 @@ function bars(gantt: Gantt): CustomSeriesRenderItem {
     );
     const kind = bar?.kind ?? 'other';
     const hollow = kind === 'wait' || kind === 'open';
-    const text = `${kind === 'undo' ? 'undo ' : kind === 'wait' ? 'waited ' : ''}${sayDuration((bar?.toMs ?? 0) - (bar?.fromMs ?? 0))}`;
     return {
       type: 'group',
       children: [
@@ -109,7 +110,7 @@ function bars(gantt: Gantt): CustomSeriesRenderItem {
           type: 'text',
           ignore: !isLast,
           style: {
-            text,
+            text: bar?.text ?? '',
             x: x + width + 5,
             y: y + 7,
             verticalAlign: 'middle' as const,

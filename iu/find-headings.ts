@@ -19,7 +19,7 @@ type Leaf =
   | { readonly kind: 'html'; readonly end: RegExp | null };
 
 const ATX = /^(#{1,6})(?:[ \t]+|$)/;
-const FENCE = /^(zzz)(yyy)/;
+const FENCE = /^(`{3,})(?!.*`)|^(~{3,})/;
 const SETEXT = /^(=+|-+)[ \t]*$/;
 const THEMATIC_BREAK = /^(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:-[ \t]*){3,})$/;
 const LIST_MARKER = /^(?:[*+-]|(\d{1,9})[.)])(?=\s|$)/;

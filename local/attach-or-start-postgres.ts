@@ -29,13 +29,14 @@ export async function attachOrStartPostgres(options: Options): Promise<PostgresS
     known !== undefined && existsSync(known.dataDir) ? known.dataDir : placeData(options.stateDir, user);
   const programs = await choosePrograms(dataDir, options.env);
   const binDir = await reachableBinDir(programs, user);
+  updateState(options.stateDir, { postgres: { port: 0, ...known, dataDir, rung: programs.rung } });
   const cluster = await startCluster({
     programs: { ...programs, binDir },
     dataDir,
     user,
     logFile: rotateLog(join(options.stateDir, 'logs', 'postgres.log')),
     password: password(options.stateDir),
-    ...(known === undefined ? {} : { wantedPort: known.port }),
+    ...(known?.port ? { wantedPort: known.port } : {}),
     settings: ['log_line_prefix=%m [%p] %a '],
     ...(options.signal && { signal: options.signal }),
   });

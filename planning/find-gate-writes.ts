@@ -1,7 +1,7 @@
 import type { Node } from 'libpg-query';
 import { insertedRows } from './find-assignments.ts';
 import type { Finding } from './finding.ts';
-import { findNodes } from './walk-tree.ts';
+import { findFunctionCalls, findNodes } from './walk-tree.ts';
 
 /**
  * Where a setting that is kept as a row gets a value that counts: an inserted row, an update with the key in
@@ -21,7 +21,7 @@ export function findGateWrites(tree: unknown, key: string, counts: (value: strin
       look(row, row[valueColumn === -1 ? behindKey(row, key) : valueColumn]);
   }
   for (const { targetList, whereClause } of findNodes(tree, 'UpdateStmt')) look([whereClause], targetList);
-  for (const { args = [] } of findNodes(tree, 'FuncCall')) look(args, args[behindKey(args, key)]);
+  for (const { args = [] } of findFunctionCalls(tree)) look(args, args[behindKey(args, key)]);
   return found;
 }
 

@@ -1,6 +1,6 @@
 import type { Node } from 'libpg-query';
 import type { Finding } from './finding.ts';
-import { findNodes, type NodeTag } from './walk-tree.ts';
+import { findFunctionCalls, findNodes, type NodeTag } from './walk-tree.ts';
 
 /** Statements of one kind. */
 export function findStatements(tree: unknown, tag: NodeTag): Finding[] {
@@ -30,7 +30,7 @@ export function findExtensions(tree: unknown, names: readonly string[]): Finding
 
 /** Calls of functions, by name and by schema (empty where none is written). */
 export function findCalls(tree: unknown, counts: (name: string, schema: string) => boolean): Finding[] {
-  return findNodes(tree, 'FuncCall')
+  return findFunctionCalls(tree)
     .filter(({ funcname }) => {
       const parts = findNodes(funcname, 'String').map((part) => part.sval ?? '');
       return counts(parts.at(-1) ?? '', parts.at(-2) ?? '');

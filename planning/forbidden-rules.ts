@@ -47,7 +47,7 @@ export const FORBIDDEN_RULES: readonly ForbiddenRule[] = [
   {
     name: 'drops-data',
     action: 'destructive-clean-up',
-    sentence: 'drops a table, a column, a schema or a database',
+    sentence: 'drops a table, a column, a schema, a database or what a role owns',
     find: (tree) => [
       ...findDataDrops(tree),
       ...findStatements(tree, 'DropdbStmt'),

@@ -3,7 +3,7 @@ import { FORBIDDEN_ACTIONS, type ForbiddenAction } from '../contracts/forbidden-
 import { FORBIDDEN_RULES, type ForbiddenRule } from './forbidden-rules.ts';
 import type { ParsedScript } from './parse-script.ts';
 import type { SqlFragment } from './sql-fragment.ts';
-import { findNodes } from './walk-tree.ts';
+import { findFunctionCalls, findNodes } from './walk-tree.ts';
 
 export interface ForbiddenActionsLint {
   /** What is done although the manifest does not lift it. */
@@ -74,5 +74,5 @@ function executedFragments(scripts: readonly ParsedScript[]): Located[] {
 }
 
 function calledRoutines(tree: unknown): string[] {
-  return findNodes(tree, 'FuncCall').map(({ funcname }) => findNodes(funcname, 'String').at(-1)?.sval ?? '');
+  return findFunctionCalls(tree).map(({ funcname }) => findNodes(funcname, 'String').at(-1)?.sval ?? '');
 }

@@ -1,11 +1,11 @@
-import { LocatedError, type Problem } from '../config/located-error.ts';
-import { positionOfByte, positionOfCharacter, type SourcePosition } from '../config/source-position.ts';
-import { explainSyntaxError } from './explain-syntax-error.ts';
+import { byPlace, type Problem, refuseProblems } from '../config/located-error.ts';
+import { positionOfByte, positionOfCharacter } from '../config/source-position.ts';
+import { inspectBody } from './inspect-body.ts';
 import { type OutsideTransaction, outsideTransaction } from './outside-transaction.ts';
-import { type Parser, parser } from './parser.ts';
-import { plpgsqlFragments } from './plpgsql-fragments.ts';
-import { type RoutineBody, routineBodies } from './routine-body.ts';
-import { skipBlank } from './skip-blank.ts';
+import { parseStatements, type TopStatement } from './parse-statements.ts';
+import { parser } from './parser.ts';
+import { refuseTransactionControl } from './refuse-transaction-control.ts';
+import { routineBodies, withoutAtomicBodies } from './routine-body.ts';
 import type { SqlFragment } from './sql-fragment.ts';
 import { transactionControl } from './transaction-control.ts';
 import { findNodes } from './walk-tree.ts';
@@ -33,8 +33,7 @@ export interface ParsedScript {
  */
 export async function parseScript(path: string, text: string): Promise<ParsedScript> {
   const { script, problems } = await inspectScript(path, text);
-  const [first, ...others] = problems;
-  if (first !== undefined) throw new LocatedError([first, ...others], 'Nothing was changed.');
+  refuseProblems(problems, 'Nothing was changed.');
   return script;
 }
 
@@ -43,168 +42,73 @@ export async function inspectScript(
   path: string,
   text: string,
 ): Promise<{ readonly script: ParsedScript; readonly problems: readonly Problem[] }> {
-  return new Inspection(await parser(), path, text).run();
+  const loaded = await parser();
+  const bytes = Buffer.from(text, 'utf8');
+  const whole = parseStatements(loaded, path, text, (character) => positionOfCharacter(text, character));
+  const bodies = whole.statements.flatMap(({ tree, offset, end }) => {
+    const definition = bytes.subarray(offset, end).toString('utf8');
+    return routineBodies(tree, bytes).map((body) =>
+      inspectBody({ parser: loaded, file: path, bytes, body, definition }),
+    );
+  });
+  const own = whole.statements.flatMap((statement) => ownFragments(statement, bytes));
+  const fragments = [...own, ...bodies.flatMap((body) => body.fragments)];
+  const problems = [
+    ...(whole.problem === null ? [] : [whole.problem]),
+    ...(whole.problem === null && whole.statements.length === 0 ? [refuseEmpty(path)] : []),
+    ...bodies.flatMap((body) => body.problems),
+    ...fragments.flatMap((fragment) => [
+      ...refuseControl(path, fragment),
+      ...refuseInlineData(path, fragment),
+    ]),
+  ];
+  const script: ParsedScript = {
+    path,
+    text,
+    statementCount: whole.statements.length,
+    fragments,
+    outside: own.flatMap(outsideTransaction),
+    notes: bodies.flatMap((body) => body.notes),
+  };
+  return { script, problems: problems.sort(byPlace) };
 }
 
-class Inspection {
-  private readonly problems: Problem[] = [];
-  private readonly fragments: SqlFragment[] = [];
-  private readonly notes: string[] = [];
-  private readonly bytes: Buffer;
-  private readonly parser: Parser;
-  private readonly path: string;
-  private readonly text: string;
-
-  constructor(parser: Parser, path: string, text: string) {
-    this.parser = parser;
-    this.path = path;
-    this.text = text;
-    this.bytes = Buffer.from(text, 'utf8');
-  }
-
-  run(): { script: ParsedScript; problems: Problem[] } {
-    const statements = this.parse(this.text, (character) => positionOfCharacter(this.text, character));
-    for (const { tree, offset, end } of statements) this.inspect(tree, offset, end);
-    if (statements.length === 0 && this.problems.length === 0) {
-      this.add(
-        'script_syntax',
-        { line: 1, column: 1 },
-        'The file holds no SQL statement.',
-        'Write the statement, or remove the file from the manifest.',
-      );
-    }
-    for (const fragment of this.fragments) {
-      for (const { word, location } of transactionControl(fragment.tree))
-        this.refuseTransaction(word, fragment.locate(location));
-      this.refuseInlineData(fragment);
-    }
-    const inFile = this.fragments.filter((fragment) => fragment.scope === 'file');
-    const script: ParsedScript = {
-      path: this.path,
-      text: this.text,
-      statementCount: statements.length,
-      fragments: this.fragments,
-      outside: inFile.flatMap(outsideTransaction),
-      notes: this.notes,
-    };
-    return { script, problems: this.problems.sort((a, b) => a.line - b.line || a.column - b.column) };
-  }
-
-  private inspect(tree: unknown, offset: number, end: number): void {
-    const locate = (location?: number | null): SourcePosition =>
-      positionOfByte(
-        this.bytes,
-        location === undefined || location === null || location < 0 ? offset : location,
-      );
-    this.fragments.push({ tree, scope: 'file', routine: '', locate });
-    for (const body of routineBodies(tree, this.bytes)) {
-      if (body.language === 'sql') this.inspectSqlBody(body);
-      if (body.language === 'plpgsql')
-        this.inspectPlpgsqlBody(body, this.bytes.subarray(offset, end).toString('utf8'));
-    }
-  }
-
-  private inspectSqlBody(body: RoutineBody): void {
-    const inFile = (offset: number) => positionOfByte(this.bytes, body.offset + offset);
-    const ofCharacter = (character: number) =>
-      inFile(Buffer.byteLength(Array.from(body.text).slice(0, character).join('')));
-    for (const { tree, offset } of this.parse(body.text, ofCharacter)) {
-      const locate = (location?: number | null) =>
-        inFile(location === undefined || location === null || location < 0 ? offset : location);
-      this.fragments.push({ tree, scope: body.kind, routine: body.name, locate });
-    }
-  }
-
-  private inspectPlpgsqlBody(body: RoutineBody, definition: string): void {
-    const reading = plpgsqlFragments(this.parser, definition, body, this.bytes);
-    this.fragments.push(...reading.fragments);
-    for (const { word, position } of reading.transactionControl) this.refuseTransaction(word, position);
-    if (reading.error !== null) this.explainBodyError(body, reading.error);
-  }
-
-  /** The parser knows no catalog, so what it says about variables and types is not an error of the file. */
-  private explainBodyError(body: RoutineBody, message: string): void {
-    const start = positionOfByte(this.bytes, body.offset);
-    if (/ at or near | at end of input$|^unterminated|^mismatched|^unexpected end/.test(message)) {
-      const near = / at or near "(.*)"$/s.exec(message)?.[1];
-      const once = near !== undefined && body.text.split(near).length === 2;
-      const position = once
-        ? positionOfByte(
-            this.bytes,
-            body.offset + Buffer.byteLength(body.text.slice(0, body.text.indexOf(near))),
-          )
-        : start;
-      this.add(
-        'script_syntax',
-        position,
-        `In the PL/pgSQL body that begins at line ${start.line}: ${message}.`,
-        'Correct the body.',
-      );
-      return;
-    }
-    const control = controlWord(body.text);
-    if (control !== null) {
-      this.refuseTransaction(
-        control.word,
-        positionOfByte(this.bytes, body.offset + Buffer.byteLength(body.text.slice(0, control.at))),
-      );
-    }
-    this.notes.push(
-      `${this.path}:${start.line}: this PL/pgSQL body was only searched for COMMIT and ROLLBACK (${message})`,
-    );
-  }
-
-  private parse(text: string, positionOf: (character: number) => SourcePosition) {
-    if (text.trim() === '') return [];
-    const bytes = Buffer.from(text, 'utf8');
-    try {
-      return (this.parser.parseSync(text).stmts ?? []).map(({ stmt, stmt_location, stmt_len }) => {
-        const start = stmt_location ?? 0;
-        return {
-          tree: stmt,
-          offset: skipBlank(bytes, start),
-          end: stmt_len ? start + stmt_len : bytes.length,
-        };
-      });
-    } catch (error) {
-      if (!this.parser.hasSqlDetails(error)) throw error;
-      const at = error.sqlDetails?.cursorPosition ?? 0;
-      const { what, expected } = explainSyntaxError(error.message, text, at);
-      this.add('script_syntax', positionOf(at), what, expected);
-      return [];
-    }
-  }
-
-  private refuseTransaction(word: string, position: SourcePosition): void {
-    this.add(
-      'script_transaction_control',
-      position,
-      `${word} stands in a managed file.`,
-      'Remove it; the engine opens and ends the transaction of every file.',
-    );
-  }
-
-  private refuseInlineData(fragment: SqlFragment): void {
-    for (const copy of findNodes(fragment.tree, 'CopyStmt')) {
-      if (copy.filename !== undefined || copy.is_program) continue;
-      this.add(
-        'script_syntax',
-        fragment.locate(),
-        `COPY ${copy.is_from ? 'FROM STDIN' : 'TO STDOUT'} stands in a managed file, where no client sends or takes the data.`,
-        'Use INSERT … VALUES, or SELECT.',
-      );
-    }
-  }
-
-  private add(code: Problem['code'], position: SourcePosition, what: string, expected: string): void {
-    this.problems.push({ code, file: this.path, ...position, what, expected });
-  }
+/** The statement itself and, where it defines routines, what stands in BEGIN ATOMIC. */
+function ownFragments({ tree, offset }: TopStatement, bytes: Buffer): SqlFragment[] {
+  const locate = (location?: number | null) =>
+    positionOfByte(bytes, location == null || location < 0 ? offset : location);
+  const { outer, atomic } = withoutAtomicBodies(tree);
+  return [
+    { tree: outer, scope: 'file', routine: '', locate },
+    ...atomic.map(({ name, body }): SqlFragment => ({ tree: body, scope: 'routine', routine: name, locate })),
+  ];
 }
 
-/** A COMMIT or ROLLBACK that stands as a statement, looked for in the bare text. */
-function controlWord(body: string): { word: string; at: number } | null {
-  const bare = body.replace(/--[^\n]*|\/\*.*?\*\/|'(?:[^']|'')*'/gs, (blank) => blank.replace(/[^\n]/g, ' '));
-  const match = /(?<=^|;|\bbegin|\bthen|\belse|\bloop)\s*(commit|rollback)\b/is.exec(bare);
-  if (match === null || match[1] === undefined) return null;
-  return { word: match[1].toUpperCase(), at: match.index + match[0].length - match[1].length };
+function refuseControl(file: string, fragment: SqlFragment): Problem[] {
+  return transactionControl(fragment.tree).map(({ word, location }) =>
+    refuseTransactionControl(file, word, fragment.locate(location)),
+  );
+}
+
+function refuseInlineData(file: string, fragment: SqlFragment): Problem[] {
+  return findNodes(fragment.tree, 'CopyStmt')
+    .filter((copy) => copy.filename === undefined && copy.is_program !== true)
+    .map(({ is_from }) => ({
+      code: 'script_syntax',
+      file,
+      ...fragment.locate(),
+      what: `COPY ${is_from ? 'FROM STDIN' : 'TO STDOUT'} stands in a managed file, where no client sends or takes the data.`,
+      expected: 'Use INSERT … VALUES, or SELECT.',
+    }));
+}
+
+function refuseEmpty(file: string): Problem {
+  return {
+    code: 'script_syntax',
+    file,
+    line: 1,
+    column: 1,
+    what: 'The file holds no SQL statement.',
+    expected: 'Write the statement, or remove the file from the manifest.',
+  };
 }

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Problem } from '../config/located-error.ts';
-import { refuseProblems } from '../config/located-error.ts';
+import { byPlace, type Problem, refuseProblems } from '../config/located-error.ts';
 import { readYaml, type YamlReading } from '../config/read-yaml.ts';
 import { SluiceError } from '../contracts/error-codes.ts';
 import { type Manifest, manifestSchema, manifestStepSchema } from './manifest-schema.ts';
@@ -96,8 +95,4 @@ function member(value: unknown, key: string): unknown {
 function items(value: unknown, key: string): readonly unknown[] {
   const list = member(value, key);
   return Array.isArray(list) ? list : [];
-}
-
-function byPlace(a: Problem, b: Problem): number {
-  return a.line - b.line || a.column - b.column;
 }

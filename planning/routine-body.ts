@@ -21,6 +21,18 @@ export function routineBodies(statement: unknown, bytes: Buffer): RoutineBody[] 
   return [...blocks, ...routines].filter((body) => body !== null);
 }
 
+/** A statement without the bodies that it defines in BEGIN ATOMIC, and these by the routine's name. */
+export function withoutAtomicBodies(statement: unknown): {
+  readonly outer: unknown;
+  readonly atomic: readonly { readonly name: string; readonly body: unknown }[];
+} {
+  const [node] = findNodes(statement, 'CreateFunctionStmt');
+  if (node?.sql_body === undefined) return { outer: statement, atomic: [] };
+  const { sql_body, ...rest } = node;
+  const name = stringOf(node.funcname?.at(-1)) ?? '';
+  return { outer: { CreateFunctionStmt: rest }, atomic: [{ name, body: [sql_body] }] };
+}
+
 function doBody(node: DoStmt, bytes: Buffer): RoutineBody | null {
   const options = defElems(node.args);
   return bodyOf('do', '', options, bytes);

@@ -9,6 +9,9 @@ const BEGIN: Readonly<Record<TransactionMode, string>> = {
   'repeatable read, read write': 'begin isolation level repeatable read, read write',
 };
 
+/** Once a snapshot is taken, `set transaction read write` is refused. */
+const TAKE_SNAPSHOT = '; select pg_catalog.pg_current_snapshot()';
+
 export interface TransactionSettings {
   /** Schema that managed files work in; omitted for the engine's own statements, which qualify every name. */
   readonly schema?: string;
@@ -36,7 +39,7 @@ export async function inTransaction<T>(
      set local lock_timeout = ${Math.trunc(settings.lockTimeoutMs)};
      set local statement_timeout = ${Math.trunc(settings.statementTimeoutMs)};
      set local idle_in_transaction_session_timeout = ${Math.trunc(settings.statementTimeoutMs + 60_000)};
-     set local client_min_messages = warning`,
+     set local client_min_messages = warning${mode === 'read only' ? TAKE_SNAPSHOT : ''}`,
   );
   try {
     const result = await work();

@@ -22,6 +22,8 @@ const CODE_BY_SQLSTATE: Readonly<Record<string, ErrorCodeName>> = {
   '57P01': 'target_unreachable',
   '57P02': 'target_unreachable',
   '57P03': 'target_unreachable',
+  '57P05': 'target_unreachable',
+  '25P03': 'target_unreachable',
   [SQLSTATES.rollbackRefused]: 'rollback_refused',
   [SQLSTATES.receiptSlotVoided]: 'step_voided',
   [SQLSTATES.runUndone]: 'run_undone',
@@ -36,6 +38,8 @@ const SOCKET_CODES = new Set([
   'EPIPE',
   'ETIMEDOUT',
   'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ECONNABORTED',
   'ENOENT',
 ]);
 
@@ -58,13 +62,14 @@ export function classifyDatabaseError(error: unknown): ErrorCodeName {
     return 'script_failed';
   }
   const message = error instanceof Error ? error.message : String(error);
-  return /Connection terminated|timeout exceeded when trying to connect|not queryable|Client was closed/.test(message)
+  return /Connection terminated|timeout expired|timeout exceeded when trying to connect|not queryable|Client was closed/.test(message)
     ? 'target_unreachable'
     : 'unexpected';
 }
 
 /**
- * Turns an error of the database into a {@link SluiceError}; an error that is one already passes through.
+ * Turns an error of the database into a {@link SluiceError}; an error that is one already passes through. Values of
+ * rows stay out of its words, because they travel into Temporal's history: see {@link databaseDetail}.
  *
  * @param where what was being done, e.g. `step open-gate, file runtime/090.sql line 12`
  */
@@ -72,15 +77,28 @@ export function mapDatabaseError(error: unknown, where: string): SluiceError {
   if (error instanceof SluiceError) return error;
   const code = classifyDatabaseError(error);
   const fields = (error ?? {}) as DatabaseErrorFields;
-  const message = error instanceof Error && error.message !== '' ? error.message : String(fields.code ?? error);
+  const message = withoutValue(fields, error instanceof Error && error.message !== '' ? error.message : String(fields.code ?? error));
   const sqlstate = fields.code === undefined ? '' : ` (${fields.code})`;
   return new SluiceError(
     code,
     {
-      what: `${where}: ${message}${sqlstate}.${fields.detail === undefined ? '' : ` ${fields.detail}.`}`,
+      what: `${where}: ${message}${sqlstate}.`,
       expected: fields.hint === undefined ? '' : `${fields.hint}`,
       safe: SAFE_BY_CODE[code] ?? 'The transaction was rolled back; this step left nothing.',
     },
     { cause: error },
   );
+}
+
+/** What the server said with the values of rows in it; for the target's own record, never for a history. */
+export function databaseDetail(error: unknown): string {
+  const cause = error instanceof SluiceError ? error.cause : error;
+  if (!(cause instanceof Error)) return '';
+  const { code, detail } = cause as DatabaseErrorFields;
+  return [code?.startsWith('22') === true ? cause.message : '', detail ?? ''].filter((part) => part !== '').join('; ');
+}
+
+/** Errors of class 22 quote the value that they refuse. */
+function withoutValue({ code }: DatabaseErrorFields, message: string): string {
+  return code?.startsWith('22') === true ? message.replace(/"[^]*"/, '"…"') : message;
 }

@@ -3,6 +3,10 @@ import { mapDatabaseError } from './map-database-error.ts';
 
 /** How long a connection may take to be made, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
+/** Idle time after which the system asks whether the server still lives, in milliseconds. */
+const KEEP_ALIVE_AFTER_MS = 10_000;
+/** How long a connection may take to say goodbye before it is cut, in milliseconds. */
+const CLOSE_WITHIN_MS = 3_000;
 
 export interface SessionOptions {
   /** Connection string; never logged. */
@@ -23,6 +27,7 @@ export async function openSession(options: SessionOptions): Promise<pg.Client> {
     application_name: options.applicationName.slice(0, 63),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     options: '-c client_connection_check_interval=1000',
   });
   // A connection that breaks while idle reports here; the next query reports it to its caller.
@@ -30,7 +35,7 @@ export async function openSession(options: SessionOptions): Promise<pg.Client> {
   try {
     await client.connect();
   } catch (error) {
-    await client.end().catch(() => undefined);
+    await closeSession(client);
     throw mapDatabaseError(error, 'Connecting to the target');
   }
   return client;
@@ -42,6 +47,17 @@ export async function withSession<T>(options: SessionOptions, work: (client: pg.
   try {
     return await work(client);
   } finally {
-    await client.end().catch(() => undefined);
+    await closeSession(client);
   }
+}
+
+/** Ends a session. One whose server no longer answers is cut, so that nobody waits for a goodbye that never comes. */
+export async function closeSession(client: pg.Client): Promise<void> {
+  const cut = setTimeout(() => streamOf(client)?.destroy(), CLOSE_WITHIN_MS);
+  await client.end().catch(() => undefined);
+  clearTimeout(cut);
+}
+
+function streamOf(client: pg.Client): { destroy(): void } | undefined {
+  return (client as pg.Client & { connection?: { stream?: { destroy(): void } } }).connection?.stream;
 }

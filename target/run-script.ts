@@ -23,7 +23,7 @@ export async function runScript(client: pg.Client, path: string, text: string): 
   try {
     answered = await client.query(text);
   } catch (error) {
-    throw mapDatabaseError(error, `${path}${lineAndColumn(text, error)}`);
+    throw scriptError(path, text, error);
   }
   const results = Array.isArray(answered) ? answered : [answered];
   const checks = results.filter(reportsChecks).flatMap((result) => result.rows.map((row: Record<string, unknown>) => toCheckRow(path, row)));
@@ -45,6 +45,11 @@ function toCheckRow(path: string, row: Record<string, unknown>): CheckRow {
     });
   }
   return { checkId: String(row.check_id), verdict: verdict as Verdict, detail: String(row.detail ?? '') };
+}
+
+/** The error of a pinned text, with the line and column that the server names. */
+export function scriptError(path: string, text: string, error: unknown): SluiceError {
+  return mapDatabaseError(error, `${path}${lineAndColumn(text, error)}`);
 }
 
 /** ` line L column C` from the server's position (1-based, in characters), or nothing. */

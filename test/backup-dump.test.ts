@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type BackupProgress, type BackupReceipt, readReceipt } from '../backup/backup-receipt.ts';
 import { proveDump } from '../backup/prove-dump.ts';
 import { restoreBackup } from '../backup/restore-backup.ts';
@@ -20,6 +20,9 @@ let database: TestDatabase;
 let client: pg.Client;
 let dir: string;
 let scratchDir: string;
+// A restore starts a cluster, which takes its time on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
+
 const never = new AbortController().signal;
 const silent = () => undefined;
 
@@ -27,7 +30,9 @@ beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'sluice-backup-test-'));
   chmodSync(dir, 0o755);
   scratchDir = join(dir, 'scratch');
-  mkdirSync(scratchDir, { mode: 0o755 });
+  mkdirSync(scratchDir);
+  // As the machine's temporary directory is, so that the user that PostgreSQL runs as may clean up.
+  chmodSync(scratchDir, 0o1777);
   database = await createDatabase({ major: 15, prefix: 'backup' });
   client = await database.connect();
   await client.query(`
@@ -70,7 +75,7 @@ function take(options: Partial<Parameters<typeof takeDump>[0]> = {}): Promise<Ba
 }
 
 async function until<T>(ask: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  for (const end = Date.now() + 20_000; ; ) {
+  for (const end = Date.now() + 60_000; ; ) {
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (Date.now() > end) throw new Error('the condition did not come true');
@@ -139,7 +144,10 @@ describe('a dump', () => {
       const bytes = seen.filter((progress) => progress.phase === phase).map((progress) => progress.bytes);
       expect(bytes).toEqual([...bytes].sort((a, b) => a - b));
     }
-    expect(seen.findLast(({ phase }) => phase === 'hash')?.bytes).toBe(taken.bytes);
+    expect(seen.find(({ phase }) => phase === 'dump')?.bytes).toBeLessThan(taken.bytes);
+    for (const phase of ['dump', 'hash'] as const) {
+      expect(seen.findLast((progress) => progress.phase === phase)?.bytes).toBe(taken.bytes);
+    }
     await verifyDumpFile(proven);
   });
 
@@ -300,6 +308,29 @@ describe('stopping', () => {
     const receipt = await take({ fileStem: 'killed', attempt: 2 });
     expect(receipt.file).toMatch(/killed\.attempt-2\.dump$/);
     expect(readdirSync(dir).filter((name) => name.includes('.partial'))).toEqual([]);
+  });
+});
+
+describe('a worker killed in the middle of a restore', () => {
+  it('takes its throw-away cluster with it', async () => {
+    const receipt = await take({ fileStem: 'orphan' });
+    const script = `
+      import { readReceipt } from './backup/backup-receipt.ts';
+      import { proveDump } from './backup/prove-dump.ts';
+      await proveDump(await readReceipt(${JSON.stringify(receipt.file)}), {
+        signal: new AbortController().signal,
+        scratchDir: ${JSON.stringify(scratchDir)},
+        onProgress: ({ phase, bytes }) => {
+          if (phase === 'restore' && bytes > 0) process.kill(process.pid, 'SIGKILL');
+        },
+      });`;
+    const worker = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      stdio: 'ignore',
+    });
+    expect(await once(worker, 'exit')).toEqual([null, 'SIGKILL']);
+    await until(() => (processesNaming(scratchDir).length === 0 ? true : undefined));
+    await until(() => (readdirSync(scratchDir).length === 0 ? true : undefined));
+    expect((await readReceipt(receipt.file))?.restoredInto).toBeNull();
   });
 });
 

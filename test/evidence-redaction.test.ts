@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { redactDeep, redactJsonText, redactSecrets } from '../evidence/redact-secrets.ts';
+import { redactDeep, redactJsonText, redactScript, redactSecrets } from '../evidence/redact-secrets.ts';
 
 const S = 'hunter2-canary';
 
@@ -37,6 +37,24 @@ describe('redaction', () => {
     'select fn_rotate_password(p_user) from iu; -- no secret here',
   ])('leaves %j as it is', (text) => {
     expect(redactSecrets(text)).toBe(text);
+  });
+
+  it.each([
+    'where token = v_token and secret = p_secret;',
+    'v_token := gen_random_uuid();',
+    '-- the secret: see the runbook',
+    'create table api_token (token text, secret text not null);',
+  ])('leaves the SQL %j as it is', (text) => {
+    expect(redactScript(text)).toBe(text);
+  });
+
+  it.each([
+    `select dblink_connect('host=h password=${S}');`,
+    `create role a password '${S}';`,
+    `v_token := '${S}';`,
+    `update t set api_key = '${S}';`,
+  ])('cuts the secret out of the SQL %j', (text) => {
+    expect(redactScript(text)).not.toContain(S);
   });
 
   it('cuts the value of a key that names a secret, wherever it stands', () => {

@@ -89,19 +89,19 @@ describe('the offline verifier', () => {
 
   it('finds a row that was taken out, in the middle and at the end', () => {
     expect(
-      forge((document) => void (document.chain = document.chain.filter((row) => row.seq !== 7))).ok,
+      forge((document) => edit(document, { chain: document.chain.filter((row) => row.seq !== 7) })).ok,
     ).toBe(false);
-    const shorter = forge((document) => void (document.chain = document.chain.slice(0, -1)));
+    const shorter = forge((document) => edit(document, { chain: document.chain.slice(0, -1) }));
     expect(shorter.verdict).toBe('fail');
     expect(shorter.problems.map((problem) => problem.path).join(' ')).toContain('steps[2]');
   });
 
   it('finds rows that changed places, a chain that starts elsewhere and an empty one', () => {
-    expect(forge((document) => void (document.chain = [...document.chain].reverse())).ok).toBe(false);
-    expect(forge((document) => void (document.chain = document.chain.slice(1))).problems[0]?.what).toContain(
-      'number 2',
-    );
-    expect(forge((document) => void (document.chain = [])).ok).toBe(false);
+    expect(forge((document) => edit(document, { chain: [...document.chain].reverse() })).ok).toBe(false);
+    expect(
+      forge((document) => edit(document, { chain: document.chain.slice(1) })).problems[0]?.what,
+    ).toContain('number 2');
+    expect(forge((document) => edit(document, { chain: [] })).ok).toBe(false);
   });
 
   it.each<[string, (document: Forged) => void, string]>([

@@ -49,7 +49,7 @@ describe.each([15, 18] as const)('evidence of runs on PostgreSQL %i', (major) =>
   };
 
   beforeAll(async () => {
-    dir = process.env['SLUICE_EVIDENCE_OUT'] ?? (await mkdtemp(join(tmpdir(), 'sluice-evidence-')));
+    dir = process.env.SLUICE_EVIDENCE_OUT ?? (await mkdtemp(join(tmpdir(), 'sluice-evidence-')));
     const database = await createDatabase({ major, prefix: 'evidence' });
     client = await database.connect();
     await installEngine(client);
@@ -66,7 +66,7 @@ describe.each([15, 18] as const)('evidence of runs on PostgreSQL %i', (major) =>
   });
 
   afterAll(async () => {
-    if (process.env['SLUICE_EVIDENCE_OUT'] === undefined) await rm(dir, { recursive: true, force: true });
+    if (process.env.SLUICE_EVIDENCE_OUT === undefined) await rm(dir, { recursive: true, force: true });
   });
 
   it('a succeeded run says what is in effect, names the next macro and leaves nothing to do', () => {
@@ -207,12 +207,11 @@ describe.each([15, 18] as const)('evidence of runs on PostgreSQL %i', (major) =>
 
   it('a table that no longer agrees with the chain is told, loudly', async () => {
     await client.query('begin');
-    await client.query('alter table sluice.step_receipt disable trigger refuse_change');
+    await client.query('alter table sluice.step_receipt disable trigger user');
     await client.query(
       `update sluice.step_receipt set verdict = 'fail' where run_id = $1 and step_id = 'verify'`,
       [id.succeeded],
     );
-    await client.query('alter table sluice.step_receipt enable always trigger refuse_change');
     await client.query('commit');
     const evidence = await collectEvidence(client, id.succeeded);
     expect(evidence.atCollection.integrity.tablesAgree).toBe(false);
@@ -254,9 +253,10 @@ describe.each([15, 18] as const)('evidence of runs on PostgreSQL %i', (major) =>
   it('the page holds no script and no reference to anything outside, and escapes what people wrote', () => {
     for (const name of SCENARIOS) {
       const html = renderHtml(of[name]);
-      expect(html, name).not.toMatch(
-        /<script|<img|<link|<iframe|@import|url\(|javascript:|\son\w+=(?!alert)/i,
-      );
+      expect(
+        html.match(/<script|<img|<link|<iframe|@import|url\(|javascript:|\son\w+=(?!alert)/i),
+        name,
+      ).toBeNull();
       expect(html.replace(/xmlns="http:\/\/www\.w3\.org\/2000\/svg"/g, ''), name).not.toMatch(
         /(?:href|src)="?http/i,
       );

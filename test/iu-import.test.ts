@@ -5,6 +5,7 @@ import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SluiceError } from '../contracts/error-codes.ts';
 import { type ImportOptions, importMarkdown } from '../iu/import-markdown.ts';
+import { readMarkdownFile } from '../iu/read-markdown-file.ts';
 import { BASE_TEMPLATE } from './sql-units/base-files.ts';
 import { createDatabase, type TestDatabase } from './support/create-database.ts';
 
@@ -305,6 +306,13 @@ describe.each([15, 18] as const)('importing Markdown into PostgreSQL %i', (major
         text: { what: `${join(root, 'docs', 'a.md')} is not a folder.` },
       });
       expect(await failure(run({ actor: ' ' }))).toMatchObject({ code: 'usage' });
+    });
+
+    test('a file that cannot be read', async () => {
+      write({ 'a.md': '# A' });
+      const gone = await failure(readMarkdownFile(join(root, 'docs', 'gone.md')));
+      expect(gone).toMatchObject({ code: 'import_invalid' });
+      expect(gone.message).toContain(join(root, 'docs', 'gone.md'));
     });
 
     test('a schema without IU Core', async () => {

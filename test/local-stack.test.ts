@@ -10,27 +10,30 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
+import { SHARED_STATE_DIR } from '../local/place-data.ts';
 import { isRunning } from '../local/process-identity.ts';
 import type { Stack, StackOptions } from '../local/stack.ts';
 import { startStack } from '../local/start-stack.ts';
 import { readState } from '../local/state-file.ts';
 import { runningServers, stopStack, untilServerEnds } from '../local/stop-stack.ts';
 import { askTemporal } from '../local/temporal-ready.ts';
+import { harness } from './support/harness.ts';
 import { temporalProgram } from './support/temporal-address.ts';
 
 const run = promisify(execFile);
+vi.setConfig({ testTimeout: 180_000 });
 const directories: string[] = [];
 
 afterEach(async () => {
   for (const dir of directories.splice(0)) {
     await stopStack({ stateDir: stateOf(dir) });
     const { postgres } = readState(stateOf(dir));
-    if (postgres !== undefined) rmSync(postgres.dataDir, { recursive: true, force: true });
+    if (postgres?.dataDir.startsWith(SHARED_STATE_DIR))
+      rmSync(dirname(postgres.dataDir), { recursive: true });
     rmSync(dir, { recursive: true, force: true });
   }
 });
@@ -242,7 +245,7 @@ test('configured servers are used as they are', async () => {
 });
 
 function directory(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'sluice-local-'));
+  const dir = mkdtempSync(join(harness().dir, 'local-'));
   chmodSync(dir, 0o755);
   directories.push(dir);
   return dir;

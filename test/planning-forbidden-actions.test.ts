@@ -6,18 +6,36 @@ import { parseScript } from '../planning/parse-script.ts';
 
 async function rulesBroken(...texts: string[]): Promise<string[]> {
   const scripts = await Promise.all(texts.map((text, index) => parseScript(`${index}.sql`, text)));
-  return lintForbiddenActions(scripts, []).problems.map((problem) => /\(rule (.*?)\)/.exec(problem.what)?.[1] ?? '');
+  return lintForbiddenActions(scripts, []).problems.map(
+    (problem) => /\(rule (.*?)\)/.exec(problem.what)?.[1] ?? '',
+  );
 }
 
 /** By rule: what it finds, and what looks alike and is allowed. */
 const CASES: Readonly<Record<string, { found: readonly string[]; allowed: readonly string[] }>> = {
   'drops-data': {
-    found: ['drop table t', 'drop schema s cascade', 'alter table t drop column c', 'drop owned by r', 'do $$ begin drop table t; end $$'],
-    allowed: ['drop view v', 'drop function f()', 'drop index i', 'drop table pg_temp.t', 'alter table t drop constraint c'],
+    found: [
+      'drop table t',
+      'drop schema s cascade',
+      'alter table t drop column c',
+      'drop owned by r',
+      'do $$ begin drop table t; end $$',
+    ],
+    allowed: [
+      'drop view v',
+      'drop function f()',
+      'drop index i',
+      'drop table pg_temp.t',
+      'alter table t drop constraint c',
+    ],
   },
   truncates: { found: ['truncate t', 'truncate only t, u cascade'], allowed: ["select 'truncate t'"] },
   'deletes-everything': {
-    found: ['delete from t', 'delete from t where true', 'with gone as (delete from t returning 1) select * from gone'],
+    found: [
+      'delete from t',
+      'delete from t where true',
+      'with gone as (delete from t returning 1) select * from gone',
+    ],
     allowed: ['delete from t where a = 1', 'delete from t using u where t.a = u.a'],
   },
   'sets-dry-run-false': {
@@ -51,6 +69,7 @@ const CASES: Readonly<Record<string, { found: readonly string[]; allowed: readon
       "update dot_config set value = 'true' where key = 'iu_core.delivery_enabled'",
       "update dot_config set value = 'r1' where key = 'iu_core.delivery_live_routes'",
       "select fn_set_gate('iu_core.delivery_enabled', true)",
+      "call set_gate('iu_core.delivery_enabled', 'true')",
     ],
     allowed: [
       "insert into dot_config (key, value, description) values ('iu_core.outbound_enabled', 'true', ''), ('iu_core.delivery_enabled', 'false', 'true opens it')",
@@ -62,11 +81,20 @@ const CASES: Readonly<Record<string, { found: readonly string[]; allowed: readon
     ],
   },
   'sends-out': {
-    found: ['create extension dblink', "select dblink_exec('c', 'select 1')", "copy t to program 'cat'", 'select fn_iu_route_deliver(1)'],
+    found: [
+      'create extension dblink',
+      "select dblink_exec('c', 'select 1')",
+      "copy t to program 'cat'",
+      'select fn_iu_route_deliver(1)',
+    ],
     allowed: ['create extension pgcrypto', 'create function http_get() returns int language sql return 1'],
   },
   'starts-a-daemon': {
-    found: ['create extension if not exists pg_cron', "select cron.schedule('* * * * *', 'select 1')", "load 'auto_explain'"],
+    found: [
+      'create extension if not exists pg_cron',
+      "select cron.schedule('* * * * *', 'select 1')",
+      "load 'auto_explain'",
+    ],
     allowed: ['create extension vector', 'select schedule(1)'],
   },
   'controls-the-server': {
@@ -86,7 +114,12 @@ const CASES: Readonly<Record<string, { found: readonly string[]; allowed: readon
       "create subscription s connection 'host=h password=hunter2' publication p",
       "select 'postgres://u:hunter2@h/d'",
     ],
-    allowed: ['create role r login password null', 'create role r nologin', 'create table t (password text)', "select 'the password is set'"],
+    allowed: [
+      'create role r login password null',
+      'create role r nologin',
+      'create table t (password text)',
+      "select 'the password is set'",
+    ],
   },
   'changes-a-lifecycle': {
     found: [
@@ -116,15 +149,18 @@ describe.each(FORBIDDEN_RULES.map((rule) => [rule.name]))('rule %s', (name) => {
 });
 
 test('every forbidden action has a rule, and every rule has cases', () => {
-  expect(new Set(FORBIDDEN_RULES.map((rule) => rule.action))).toEqual(new Set(Object.keys(FORBIDDEN_ACTIONS)));
+  expect(new Set(FORBIDDEN_RULES.map((rule) => rule.action))).toEqual(
+    new Set(Object.keys(FORBIDDEN_ACTIONS)),
+  );
   expect(Object.keys(CASES).sort()).toEqual(FORBIDDEN_RULES.map((rule) => rule.name).sort());
 });
 
 describe('lintForbiddenActions', () => {
   test('places what it finds, behind wide characters and in bodies', async () => {
-    const text = "select '€';\ndo $$\nbegin\n  perform 'ä'; update iu_outbound_route set dry_run = false;\nend $$;";
+    const text =
+      "select '€';\ndo $$\nbegin\n  perform 'ä'; update iu_outbound_route set dry_run = false;\nend $$;";
     const { problems } = lintForbiddenActions([await parseScript('x.sql', text)], []);
-    expect(problems).toMatchObject([{ code: 'script_forbidden_action', file: 'x.sql', line: 4, column: 46 }]);
+    expect(problems).toMatchObject([{ code: 'script_forbidden_action', file: 'x.sql', line: 4, column: 45 }]);
   });
 
   test('says nothing of what is lifted, but tells that it was taken', async () => {
@@ -132,6 +168,12 @@ describe('lintForbiddenActions', () => {
     const { problems, taken } = lintForbiddenActions([script], ['dry-run-false']);
     expect(problems.map((problem) => problem.what)).toEqual([expect.stringMatching(/rule truncates/)]);
     expect([...taken].sort()).toEqual(['destructive-clean-up', 'dry-run-false']);
+  });
+
+  test('looks into BEGIN ATOMIC only when the routine is called', async () => {
+    const atomic = 'create procedure wipe() language sql begin atomic delete from t; end';
+    expect(await rulesBroken(atomic)).toEqual([]);
+    expect(await rulesBroken(atomic, 'call wipe()')).toEqual(['deletes-everything']);
   });
 
   test('looks into a routine when a file of the macro calls it, through others too', async () => {

@@ -24,16 +24,27 @@ describe('readManifest', () => {
   });
 
   test('names an unknown key with its line and column, and the key that was meant', async () => {
-    const [problem, ...others] = await problemsWith('    title: Change', '    title: Change\n    hold: x.sql');
+    const [problem, ...others] = await problemsWith(
+      '    title: Change',
+      '    title: Change\n    hold: x.sql',
+    );
     expect(others).toEqual([]);
-    expect(problem).toMatchObject({ code: 'manifest_invalid', place: 'macro.yaml:10:5', what: 'Unknown key `hold`.' });
-    expect(problem?.expected).toMatch(/^Did you mean `holds`\? Known keys here: id, title, on_fail, kind, files,/);
+    expect(problem).toMatchObject({
+      code: 'manifest_invalid',
+      place: 'macro.yaml:10:5',
+      what: 'Unknown key `hold`.',
+    });
+    expect(problem?.expected).toMatch(
+      /^Did you mean `holds`\? Known keys here: id, title, on_fail, kind, files,/,
+    );
   });
 
   test('names an unknown kind of step, and lists the known ones', async () => {
     const [problem] = await problemsWith('kind: migrate', 'kind: migrat');
     expect(problem).toMatchObject({ place: 'macro.yaml:8:11', what: 'Unknown kind `migrat`.' });
-    expect(problem?.expected).toMatch(/^Did you mean `migrate`\? Known kinds: check, verify, backup, migrate,/);
+    expect(problem?.expected).toMatch(
+      /^Did you mean `migrate`\? Known kinds: check, verify, backup, migrate,/,
+    );
   });
 
   test('says which key is missing, at the step that lacks it', async () => {
@@ -43,12 +54,18 @@ describe('readManifest', () => {
 
   test('refuses a migrate without an undo, by its own code', async () => {
     const [problem] = await problemsWith(', undo: b.sql', '');
-    expect(problem).toMatchObject({ code: 'script_without_undo', place: 'macro.yaml:11:9', what: '`a.sql` has no undo.' });
+    expect(problem).toMatchObject({
+      code: 'script_without_undo',
+      place: 'macro.yaml:11:9',
+      what: '`a.sql` has no undo.',
+    });
     const error = await rejection(
       readManifest(await writeMacro({ 'macro.yaml': ONE_MIGRATE.replace(', undo: b.sql', '') })),
     );
     expect(error.code).toBe('script_without_undo');
-    expect(error.message).toMatch(/macro\.yaml:11:9: `a\.sql` has no undo\. Add undo: .* Nothing was changed\.$/);
+    expect(error.message).toMatch(
+      /macro\.yaml:11:9: `a\.sql` has no undo\. Add undo: .* Nothing was changed\.$/,
+    );
   });
 
   test('refuses an enable without an undo', async () => {
@@ -80,10 +97,16 @@ describe('readManifest', () => {
 
   test('refuses a change without an earlier backup, and takes none with a reason for one', async () => {
     const [problem] = await problemsWith(/ {2}- id: backup\n.*\n.*\n/, '');
-    expect(problem).toMatchObject({ place: 'macro.yaml:4:5', what: 'This migrate step has no backup before it.' });
+    expect(problem).toMatchObject({
+      place: 'macro.yaml:4:5',
+      what: 'This migrate step has no backup before it.',
+    });
     const [silent] = await problemsWith('title: Backup', 'title: Backup\n    mode: none');
     expect(silent?.what).toBe('No backup is taken, and no reason is given.');
-    const reasoned = ONE_MIGRATE.replace('title: Backup', 'title: Backup\n    mode: none\n    reason: scratch');
+    const reasoned = ONE_MIGRATE.replace(
+      'title: Backup',
+      'title: Backup\n    mode: none\n    reason: scratch',
+    );
     await expect(readManifest(await writeMacro({ 'macro.yaml': reasoned }))).resolves.toBeDefined();
   });
 
@@ -103,7 +126,11 @@ describe('readManifest', () => {
     ['interval: 1s', 'interval: 0s', 'The interval is zero.'],
     ['pass: { max: 0 }', 'pass: {}', 'The limit has no bound.'],
     ['fail: { max: 100 }', 'fail: { max: -1 }', 'A passing value lies outside the fail limits.'],
-    ['consecutive_success: 3', 'consecutive_success: 30', 'The window holds 21 samples, fewer than must pass in a row.'],
+    [
+      'consecutive_success: 3',
+      'consecutive_success: 30',
+      'The window holds 21 samples, fewer than must pass in a row.',
+    ],
     ['batchSize: 500', 'target: x', 'The input names a target.'],
     ['files: [checks/gates.sql]', 'files: []', '`steps.0.files` is not valid.'],
     ['files: [checks/gates.sql]', 'files: [/etc/passwd]', '`steps.0.files.0` is not valid.'],

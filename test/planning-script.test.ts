@@ -7,7 +7,11 @@ const problemsIn = (text: string) => problemsOf(parseScript('sql/x.sql', text));
 describe('a syntax error', () => {
   test('is placed by line and column', async () => {
     expect(await problemsIn('select 1;\nselect 1 frm x y;\n')).toMatchObject([
-      { code: 'script_syntax', place: 'x.sql:2:14', what: `PostgreSQL's parser says: syntax error at or near "x".` },
+      {
+        code: 'script_syntax',
+        place: 'x.sql:2:14',
+        what: `PostgreSQL's parser says: syntax error at or near "x".`,
+      },
     ]);
   });
 
@@ -46,7 +50,11 @@ describe('what only psql understands', () => {
     ['\\i other.sql\nselect 1;', 'x.sql:1:1', '`\\i` is a command of psql, not SQL.'],
     ['select 1;\n\\set x 1\n', 'x.sql:2:1', '`\\set` is a command of psql, not SQL.'],
     ["select :'name';", 'x.sql:1:8', 'A variable of psql stands here, which nothing replaces.'],
-    ['copy t from stdin;\n', 'x.sql:1:1', 'COPY FROM STDIN stands in a managed file, where no client sends or takes the data.'],
+    [
+      'copy t from stdin;\n',
+      'x.sql:1:1',
+      'COPY FROM STDIN stands in a managed file, where no client sends or takes the data.',
+    ],
     ['\ufeffselect 1;', 'x.sql:1:1', 'The file begins with a byte order mark.'],
     ['-- nothing\n', 'x.sql:1:1', 'The file holds no SQL statement.'],
     ['', 'x.sql:1:1', 'The file holds no SQL statement.'],
@@ -72,7 +80,9 @@ describe('transaction control', () => {
     ['set transaction_read_only = off', 'SET transaction_read_only'],
     ['set session characteristics as transaction read write', 'SET SESSION CHARACTERISTICS'],
   ])('%s is refused where it stands, behind comments and wide characters', async (statement, word) => {
-    const problems = await problemsIn(`select 'äöü😀';\n/* € /* nested */ */ -- more\n  ${statement};\nselect 1;`);
+    const problems = await problemsIn(
+      `select 'äöü😀';\n/* € /* nested */ */ -- more\n  ${statement};\nselect 1;`,
+    );
     expect(problems).toMatchObject([
       { code: 'script_transaction_control', place: 'x.sql:3:3', what: `${word} stands in a managed file.` },
     ]);
@@ -81,7 +91,11 @@ describe('transaction control', () => {
   test.each([
     ['DO block', 'do $$\nbegin\n  if true then\n    commit;\n  end if;\nend $$', 'x.sql:5:5'],
     ['DO block in quotes', "do '\nbegin\n  rollback;\nend'", 'x.sql:4:3'],
-    ['procedure', 'create procedure p() language plpgsql as $fn$\nbegin\n  /* ä */ commit and chain;\nend $fn$', 'x.sql:4:11'],
+    [
+      'procedure',
+      'create procedure p() language plpgsql as $fn$\nbegin\n  /* ä */ commit and chain;\nend $fn$',
+      'x.sql:4:11',
+    ],
     ['SQL procedure', "create procedure p() language sql as $$\n  select 'ä';\n  commit\n$$", 'x.sql:4:3'],
     ['BEGIN ATOMIC body', 'create procedure p() language sql begin atomic commit; end', 'x.sql:2:1'],
     ['savepoint in a DO block', 'do $$\nbegin\n  savepoint s;\nend $$', 'x.sql:4:3'],

@@ -3,7 +3,7 @@ import type { LeftToDo } from '../contracts/macro-run.ts';
 import type { Outcome } from '../contracts/outcome.ts';
 import type { Plan, PlannedChangeStep } from '../contracts/plan.ts';
 import { explain } from './fail.ts';
-import { activities, summarised } from './macro-activities.ts';
+import { activities, undoing } from './macro-activities.ts';
 import type { RunState } from './run-state.ts';
 
 export interface Compensated {
@@ -48,7 +48,7 @@ async function undoStep(context: CompensationContext, step: PlannedChangeStep): 
   const startedAt = Date.now();
   state.setStep(step.id, { state: 'undoing' });
   try {
-    const result = await activities.undoChange.executeWithOptions(summarised(`undo: ${step.title}`), [
+    const result = await activities.undoChange.executeWithOptions(undoing(`undo: ${step.title}`), [
       { target, runId: context.runId, stepId: step.id, byRunId: context.byRunId },
     ]);
     state.step(step.id).undoDurationMs = Date.now() - startedAt;
@@ -71,7 +71,7 @@ async function disable(context: CompensationContext, standing: readonly PlannedC
   for (const step of plan.disable) {
     const ref = { target: state.status.target, runId: context.runId, stepId: step.id, byRunId: context.byRunId };
     try {
-      await activities.runDisable.executeWithOptions(summarised(`disable: ${step.title}`), [ref]);
+      await activities.runDisable.executeWithOptions(undoing(`disable: ${step.title}`), [ref]);
     } catch (error) {
       const what = `The disable step ${step.id} (${step.title}) failed: ${explain(error).message}`;
       return { outcome: 'needs_action', leftToDo: [{ stepId: step.id, what, how: `psql -f ${step.script.path}` }, ...left] };

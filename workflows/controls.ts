@@ -26,8 +26,8 @@ export interface Controls {
   hold: Decision | null;
   retry: Decision | null;
   rollback: Decision | null;
-  /** The step that a failed verdict or a failed activity left for a person, if any. */
-  stepForPerson: string | null;
+  /** The step that a failed verdict or a failed activity left for a person, and why, if any. */
+  stepForPerson: { readonly id: string; readonly why: string } | null;
   /** Set once compensation has begun: nothing takes the run forward any more. */
   isUndoing: boolean;
 }
@@ -65,7 +65,9 @@ export function installControls(state: RunState, interrupt: () => void): Control
     {
       validator: (control) => {
         validateControl(control);
-        if (state.status.pendingApproval === null) refuse('No approval is pending', 'reject answers a pending approval');
+        const isOpen = state.status.pendingApproval !== null && controls.rejection === null;
+        if (!isOpen) refuse('No approval is pending', 'reject answers a pending approval');
+        if (controls.approval !== null) refuse('The step was approved a moment ago', 'rollback takes the run back');
       },
       description: 'Refuses the pending approval; the run rolls back.',
     },
@@ -85,7 +87,10 @@ export function installControls(state: RunState, interrupt: () => void): Control
   setHandler(releaseUpdate, (control) => release(state, controls, control), {
     validator: (control) => {
       validateControl(control);
-      if (controls.hold === null) refuse('The run is not held', 'release answers hold');
+      if (controls.hold !== null) return;
+      const step = controls.stepForPerson;
+      if (step !== null) refuse(`Nobody holds the run; ${step.why}`, 'retryStep, or rollback');
+      refuse('The run is not held', 'release answers hold');
     },
     description: 'Lets a held run go on.',
   });
@@ -93,12 +98,15 @@ export function installControls(state: RunState, interrupt: () => void): Control
     retryStepUpdate,
     (control) => {
       controls.retry = decided(control);
-      return `step ${controls.stepForPerson} is tried again`;
+      return `step ${controls.stepForPerson?.id} is tried again`;
     },
     {
       validator: (control) => {
         validateControl(control);
-        if (controls.stepForPerson === null) refuse('No step waits for a person', 'retryStep answers a step that was held with its verdict');
+        if (controls.stepForPerson === null || controls.retry !== null) {
+          refuse('No step waits for a person', 'retryStep answers a step that was held with its verdict');
+        }
+        if (controls.hold !== null) refuse(`${controls.hold.control.actor} holds the run`, 'release it first, then retryStep');
       },
       description: 'Tries the step again that waits for a person.',
     },
@@ -121,6 +129,12 @@ export function installControls(state: RunState, interrupt: () => void): Control
   return controls;
 }
 
+/** Shows who holds the run, or which step waits for a person. */
+export function showHeld(state: RunState, { hold, stepForPerson }: Controls): void {
+  if (hold !== null) state.setHeld({ actor: hold.control.actor, reason: hold.control.reason });
+  else state.setHeld(stepForPerson === null ? null : { actor: 'sluice', reason: stepForPerson.why });
+}
+
 /** Waits while the run is held. */
 export async function waitWhileHeld(controls: Controls): Promise<void> {
   if (controls.hold !== null) await condition(() => controls.hold === null);
@@ -129,7 +143,7 @@ export async function waitWhileHeld(controls: Controls): Promise<void> {
 async function hold(state: RunState, controls: Controls, control: ControlInput): Promise<string> {
   const decision = decided(control);
   controls.hold = decision;
-  state.setHeld({ actor: control.actor, reason: control.reason });
+  showHeld(state, controls);
   return CancellationScope.nonCancellable(async () => {
     await condition(() => state.status.runId !== null || state.status.outcome !== null);
     const { target, runId } = state.status;
@@ -145,6 +159,7 @@ async function hold(state: RunState, controls: Controls, control: ControlInput):
 
 async function release(state: RunState, controls: Controls, control: ReleaseInput): Promise<string> {
   const decision = decided(control);
+  const held = controls.hold;
   return CancellationScope.nonCancellable(async () => {
     const { target, runId } = state.status;
     if (runId === null) return 'released';
@@ -158,8 +173,8 @@ async function release(state: RunState, controls: Controls, control: ReleaseInpu
     await activities.recordControl.executeWithOptions(briefly(`Record release by ${control.actor}`), [
       { target, runId, stepId: null, action: 'release', control, updateId: decision.updateId, fingerprint },
     ]);
-    controls.hold = null;
-    state.setHeld(null);
+    if (controls.hold === held) controls.hold = null;
+    showHeld(state, controls);
     return 'released';
   });
 }
@@ -180,7 +195,9 @@ function validateControl(control: ControlInput | undefined): void {
 function validateApproval(state: RunState, controls: Controls, control: ApproveInput): void {
   validateControl(control);
   const pending = state.status.pendingApproval;
-  if (pending === null || controls.approval !== null) return refuse('No approval is pending', 'approve answers a pending approval');
+  if (pending === null || controls.approval !== null || controls.rejection !== null) {
+    return refuse('No approval is pending', 'approve answers a pending approval');
+  }
   if (control.planHash !== pending.planHash) {
     refuse(`The plan hash ${String(control.planHash)} is not the plan that runs`, `"planHash": "${pending.planHash}"`);
   }

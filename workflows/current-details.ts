@@ -3,7 +3,7 @@ import type { MacroStatus, StepStatus } from '../contracts/macro-run.ts';
 const MARK: Readonly<Record<StepStatus['state'], string>> = {
   pending: '·',
   running: '▶ running',
-  waiting: '⏸ waiting',
+  waiting: '… waiting',
   done: '✓ done',
   already_applied: '✓ already applied',
   failed: '✗ failed',
@@ -33,7 +33,7 @@ function stepTable(steps: readonly StepStatus[]): string {
   if (steps.length === 0) return '';
   const rows = steps.map(
     (step) =>
-      `| ${step.id} | ${step.kind} | ${MARK[step.state]} | ${step.state === 'pending' ? '' : step.verdict} | ${step.attempts || ''} | ${seconds(step.durationMs)} | ${oneLine(step.detail)} |`,
+      `| ${step.id} | ${step.kind} | ${MARK[step.state]} | ${step.state === 'pending' || step.state === 'waiting' ? '' : step.verdict} | ${step.attempts || ''} | ${seconds(step.durationMs)} | ${oneLine(step.detail)} |`,
   );
   return ['| step | kind | state | verdict | attempts | time | |', '| --- | --- | --- | --- | --- | --- | --- |', ...rows].join(
     '\n',

@@ -41,6 +41,8 @@ export async function executeStep(context: StepContext, step: PlannedStep): Prom
 
 async function waitForApproval(context: StepContext, step: PlannedApproveStep, ref: StepRef): Promise<StepResult> {
   const { state, controls, planHash } = context;
+  controls.approval = null;
+  controls.rejection = null;
   const expiresAt = new Date(Date.now() + step.expiresMs).toISOString();
   while (true) {
     const fingerprint = await activities.readFingerprint.executeWithOptions(briefly('Fingerprint to approve'), [
@@ -50,7 +52,9 @@ async function waitForApproval(context: StepContext, step: PlannedApproveStep, r
     state.setStep(step.id, { state: 'waiting', detail: `waits for a second person until ${expiresAt}` });
     try {
       const isDecided = () => controls.approval !== null || controls.rejection !== null;
-      const wasDecided = await condition(isDecided, Math.max(1, Date.parse(expiresAt) - Date.now()));
+      const wasDecided = await condition(isDecided, Math.max(1, Date.parse(expiresAt) - Date.now()), {
+        summary: `approval of ${step.id} expires`,
+      });
       const decision = controls.approval;
       const base = { ...ref, planHash, fingerprint };
       if (!wasDecided) {

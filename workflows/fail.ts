@@ -1,4 +1,4 @@
-import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, isCancellation } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
 
 /** A failure that ends the workflow instead of retrying its task for ever, as a plain `Error` would. */
 export function fail(type: string, message: string, details: unknown[] = []): ApplicationFailure {
@@ -14,11 +14,15 @@ export interface StepFailure {
 
 /** Unwraps the failure of an activity or a child workflow. */
 export function explain(error: unknown): StepFailure {
-  const cause = error instanceof ActivityFailure || error instanceof ChildWorkflowFailure ? error.cause : error;
+  let cause: unknown = error;
+  while (cause instanceof ActivityFailure || cause instanceof ChildWorkflowFailure) cause = cause.cause;
   if (isCancellation(cause)) return { type: 'cancelled', message: 'cancelled', attempts: 0 };
   if (cause instanceof ApplicationFailure) {
     const attempt = (cause.details?.[0] as { attempt?: number } | undefined)?.attempt;
     return { type: cause.type ?? 'unexpected', message: cause.message, attempts: attempt ?? 1 };
+  }
+  if (cause instanceof TimeoutFailure) {
+    return { type: 'unexpected', message: `no answer in time (${cause.timeoutType}); the receipt tells whether it committed`, attempts: 1 };
   }
   const message = cause instanceof Error ? cause.message : String(cause);
   return { type: 'unexpected', message, attempts: 1 };

@@ -22,7 +22,14 @@ export function summarised(summary: string): ActivityOptions {
   return { ...FORWARD, summary };
 }
 
+/** Options of an undo: it is tried for as long as the target does not answer. */
+export function undoing(summary: string): ActivityOptions {
+  const { scheduleToCloseTimeout: _, ...unlimited } = FORWARD;
+  return { ...unlimited, summary };
+}
+
 /** Short calls that belong to the run as a whole. */
 export function briefly(summary: string): ActivityOptions {
-  return { ...FORWARD, heartbeatTimeout: '0 seconds', startToCloseTimeout: '2 minutes', summary };
+  const { scheduleToCloseTimeout: _, heartbeatTimeout: __, ...unlimited } = FORWARD;
+  return { ...unlimited, startToCloseTimeout: '2 minutes', summary };
 }

@@ -11,7 +11,7 @@ import { macroWorkflowId } from '../contracts/names.ts';
 import type { Outcome } from '../contracts/outcome.ts';
 import type { PlannedChangeStep } from '../contracts/plan.ts';
 import { compensate } from './compensation.ts';
-import { type Controls, installControls } from './controls.ts';
+import { type Controls, installControls, showHeld } from './controls.ts';
 import { explain, fail } from './fail.ts';
 import { activities, briefly } from './macro-activities.ts';
 import { runForward } from './run-forward.ts';
@@ -27,14 +27,15 @@ export async function macro(input: MacroInput): Promise<MacroStatus> {
   const forward = new CancellationScope();
   const controls = installControls(state, () => forward.cancel());
   state.show();
-  const opened = await activities.openRun.executeWithOptions(briefly('Open the run'), [input]);
+  const opened = await forward.run(() => activities.openRun.executeWithOptions(briefly('Open the run'), [input]));
   state.open(opened, input.planHash);
   const registered: PlannedChangeStep[] = [];
   let failure: unknown;
   try {
     await forward.run(() => runForward({ state, controls, opened, planHash: input.planHash }, registered));
   } catch (error) {
-    failure = error;
+    // An activity whose worker is gone reports a timeout where it was asked to cancel.
+    failure = forward.consideredCancelled && !isCancellation(error) ? new CancelledFailure(explain(error).message) : error;
   }
   controls.isUndoing = true;
   const outcome = await CancellationScope.nonCancellable(async () => {
@@ -55,34 +56,45 @@ export async function finish(
   leftToDo: MacroStatus['leftToDo'],
 ): Promise<Outcome> {
   const { target, runId, cause } = state.status;
-  if (runId !== null) {
-    await activities.closeRun.executeWithOptions(briefly(`Close the run: ${outcome}`), [
-      { target, runId, outcome, cause, leftToDo },
-    ]);
+  try {
+    if (runId !== null) {
+      await activities.closeRun.executeWithOptions(briefly(`Close the run: ${outcome}`), [
+        { target, runId, outcome, cause, leftToDo },
+      ]);
+    }
+    state.end(outcome, leftToDo);
+    return outcome;
+  } catch (error) {
+    const what = `The run ended as ${outcome}, but its row in the target could not be closed: ${explain(error).message}`;
+    const how = 'correct the cause; the next start on this target closes the row by itself';
+    if (cause === '') state.status.cause = what;
+    state.end('needs_action', [...leftToDo, { stepId: '', what, how }]);
+    return 'needs_action';
   }
-  state.end(outcome, leftToDo);
-  return outcome;
 }
 
 /** Says why the run turns back, and records who asked for it. */
 async function recordInterruption(state: RunState, controls: Controls, failure: unknown): Promise<void> {
   const { target, runId } = state.status;
-  state.setHeld(null);
   controls.hold = null;
+  controls.stepForPerson = null;
+  showHeld(state, controls);
   const decision = controls.rollback;
   if (decision !== null) state.status.cause = `rolled back by ${decision.control.actor}: ${decision.control.reason}`;
   else if (isCancellation(failure)) state.status.cause = 'cancelled';
   else state.status.cause = explain(failure).message;
-  if (runId === null) return;
-  if (decision !== null) {
-    await activities.recordControl.executeWithOptions(briefly(`Record rollback by ${decision.control.actor}`), [
-      { target, runId, stepId: null, action: 'rollback', control: decision.control, updateId: decision.updateId },
+  if (runId === null || (decision === null && !isCancellation(failure))) return;
+  const asked =
+    decision !== null
+      ? ({ action: 'rollback', ...decision } as const)
+      : ({ action: 'cancel', control: { actor: 'unknown', reason: 'the workflow was cancelled' }, updateId: null } as const);
+  try {
+    await activities.recordControl.executeWithOptions(briefly(`Record ${asked.action} by ${asked.control.actor}`), [
+      { target, runId, stepId: null, ...asked },
     ]);
-  } else if (isCancellation(failure)) {
-    const control = { actor: 'unknown', reason: 'the workflow was cancelled' };
-    await activities.recordControl.executeWithOptions(briefly('Record the cancellation'), [
-      { target, runId, stepId: null, action: 'cancel', control, updateId: null },
-    ]);
+  } catch (error) {
+    // Nothing may keep the undo away: what could not be recorded is said in the cause.
+    state.status.cause += ` (not recorded: ${explain(error).message})`;
   }
 }
 

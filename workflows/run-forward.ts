@@ -1,7 +1,7 @@
 import { condition } from '@temporalio/workflow';
 import type { StepResult } from '../contracts/macro-run.ts';
 import { isChange, type PlannedChangeStep, type PlannedStep } from '../contracts/plan.ts';
-import { waitWhileHeld } from './controls.ts';
+import { showHeld, waitWhileHeld } from './controls.ts';
 import { executeStep, type StepContext } from './execute-step.ts';
 import { explain, fail } from './fail.ts';
 import { activities, briefly } from './macro-activities.ts';
@@ -57,8 +57,9 @@ async function untilPassed(context: StepContext, step: PlannedStep): Promise<voi
 
 /** Holds the run with a step that a person must look at; `rollback` and Cancel interrupt the wait. */
 async function waitForPerson({ state, controls }: StepContext, step: PlannedStep, why: string): Promise<void> {
-  controls.stepForPerson = step.id;
-  state.setHeld({ actor: 'sluice', reason: why });
+  controls.retry = null;
+  controls.stepForPerson = { id: step.id, why };
+  showHeld(state, controls);
   state.setStep(step.id, { state: 'waiting' });
   try {
     await condition(() => controls.retry !== null);
@@ -71,6 +72,6 @@ async function waitForPerson({ state, controls }: StepContext, step: PlannedStep
   } finally {
     controls.retry = null;
     controls.stepForPerson = null;
-    state.setHeld(null);
+    showHeld(state, controls);
   }
 }

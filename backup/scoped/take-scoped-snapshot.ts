@@ -19,7 +19,8 @@ import {
 import { type BackupReceipt, syncDirectory, type TableRows, writeReceipt } from '../backup-receipt.ts';
 import { checkDiskSpace } from '../check-disk-space.ts';
 import { holdSnapshot, type SnapshotFacts } from '../hold-snapshot.ts';
-import { receiptFacts, takeError } from '../take-dump.ts';
+import { receiptFacts } from '../receipt-facts.ts';
+import { takeError } from '../take-error.ts';
 import { whileReporting } from '../while-reporting.ts';
 import { encodeFrame } from './container.ts';
 import { copyStatement, settleTextFormat } from './copy-text.ts';

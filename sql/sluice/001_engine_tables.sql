@@ -144,6 +144,7 @@ create table sluice.step_intent (
   run_id uuid not null references sluice.run,
   step_id text not null,
   part text not null,
+  invalid_indexes text[] not null default '{}',
   declared_at timestamptz not null default clock_timestamp(),
   primary key (run_id, step_id, part)
 );
@@ -151,6 +152,7 @@ comment on table sluice.step_intent is 'Written before a file that cannot run in
 comment on column sluice.step_intent.run_id is 'The run.';
 comment on column sluice.step_intent.step_id is 'Step of the plan.';
 comment on column sluice.step_intent.part is 'File of the step.';
+comment on column sluice.step_intent.invalid_indexes is 'Invalid indexes that stood there before: not this file''s, so they are left alone.';
 comment on column sluice.step_intent.declared_at is 'When the engine was about to execute it.';
 
 create table sluice.step_failure (
@@ -255,16 +257,30 @@ create function sluice.fn_append_evidence()
   language plpgsql
   set search_path = pg_catalog, sluice, pg_temp
 as $$
--- does: appends the new row to its run's chain; called by: triggers; locks: the run's row, so a chain never forks.
+-- does: appends the new row to its run's chain; a step that commits after its run was closed fails here;
+-- called by: triggers; locks: the run's row, so a chain never forks; raises: SL003.
 declare
+  v_finished_at timestamptz;
   v_payload text := to_jsonb(new)::text;
   v_prev text;
   v_seq bigint;
 begin
-  perform 1
+  select run.finished_at
+  into v_finished_at
   from sluice.run
   where run.run_id = new.run_id
   for no key update;
+
+  if v_finished_at is not null
+    and tg_table_name = 'step_receipt'
+    and to_jsonb(new) ->> 'direction' = 'do'
+    and to_jsonb(new) ->> 'state' in ('done', 'already_applied')
+  then
+    raise exception using
+      errcode = 'SL003',
+      message = format('run %s is finished; its step %s came too late', new.run_id, to_jsonb(new) ->> 'step_id'),
+      hint = 'A run that has ended does not go forward. Start the macro again.';
+  end if;
 
   select evidence.hash, evidence.seq
   into v_prev, v_seq
@@ -286,7 +302,7 @@ begin
   return null;
 end
 $$;
-comment on function sluice.fn_append_evidence() is 'Trigger: appends the new row to the evidence chain of its run.';
+comment on function sluice.fn_append_evidence() is 'Trigger: appends the new row to the evidence chain of its run; refuses the receipt of a step that comes after the end of its run.';
 
 create function sluice.fn_refuse_change()
   returns trigger

@@ -49,7 +49,8 @@ create table iu.event_outbox (
   place iu.point_of,
   shouted text generated always as (upper(payload ->> 'n')) stored,
   dropped_later int,
-  note varchar(20) constraint note_is_short check (note in ('a', 'b', E'tab\t')),
+  short varchar(20),
+  note text constraint note_is_short check (note in ('a', 'b', E'tab\t')),
   constraint amount_is_positive check (amount > 0) not valid
 );
 alter table iu.event_outbox drop column dropped_later;

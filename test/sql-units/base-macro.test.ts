@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
+import { buildPlan } from '../../planning/build-plan.ts';
 import { installEngine } from '../../target/install-engine.ts';
 import { runScript } from '../../target/run-script.ts';
 import { createDatabase, type TestDatabase } from '../support/create-database.ts';
@@ -10,6 +12,7 @@ import {
   check,
   failing,
   installBase,
+  MACRO,
   managedText,
   STEPS,
   sqlstateOf,
@@ -27,6 +30,12 @@ test('the manifest backs up and is approved before it changes anything, and veri
     'migrate',
     'verify',
   ]);
+});
+
+test('the manifest plans: every file is there, parses, and takes no forbidden action', async () => {
+  const built = await buildPlan({ manifestPath: join(MACRO, 'macro.yaml'), target: 'any', schema: 'public' });
+  expect(built.plan).toMatchObject({ macro: 'iu-core-base', lifts: [], next: 'event-worker' });
+  expect(built.plan.steps.map(({ id }) => id)).toEqual(STEPS.map(({ id }) => id));
 });
 
 describe.each([15, 18] as const)('macro iu-core-base on PostgreSQL %i', (major) => {

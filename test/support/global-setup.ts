@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
 import { findEmbeddedPostgres, findLocalPostgres } from '../../local/find-postgres.ts';
 import { obtainTemporal } from '../../local/obtain-temporal.ts';
@@ -21,6 +23,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const dir = mkdtempSync(join(tmpdir(), 'sluice-test-'));
   chmodSync(dir, 0o755);
   claimRunDirectory(dir);
+  endWithRun(dir);
   const stops: (() => Promise<unknown>)[] = [];
 
   const postgres = async (major: 15 | 18): Promise<PostgresOffer> => {
@@ -71,6 +74,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await Promise.all(stops.map((stop) => stop()));
     rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   };
+}
+
+/** Also when this run is killed, nothing of it stays. */
+function endWithRun(dir: string): void {
+  const script = fileURLToPath(new URL('./end-with-run.ts', import.meta.url));
+  const tsx = import.meta.resolve('tsx');
+  const watcher = spawn(process.execPath, ['--import', tsx, script, dir], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  watcher.unref();
 }
 
 async function offer<T>(starting: Promise<T>): Promise<Offer<T>> {

@@ -1,0 +1,43 @@
+import pg from 'pg';
+import { createDatabase, type TestDatabase } from '../../support/create-database.ts';
+import { applyFile } from './run-file.ts';
+
+export const BASE_FILES = [
+  'sql/iu-core/roles/iu_core_roles.sql',
+  'sql/iu-core/migrations/001_dot_config.sql',
+  'sql/iu-core/migrations/002_event_outbox.sql',
+  'sql/iu-core/migrations/003_emit_event.sql',
+];
+export const UNIT_FILES = ['sql/iu-core/migrations/004_information_unit.sql'];
+export const WORKER_FILES = [
+  'sql/iu-core/migrations/008_route_worker_substrate.sql',
+  'sql/iu-core/migrations/009_route_worker_functions.sql',
+  'sql/iu-core/runtime/060_route_worker_register_inert.sql',
+];
+export const ENABLE = 'sql/iu-core/runtime/090_route_worker_enable.sql';
+
+const LEVELS = {
+  outbox: BASE_FILES,
+  inert: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES],
+  live: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE],
+};
+
+/** A database with 001–003 (`outbox`), with the worker registered (`inert`), or with its gate open (`live`). */
+export async function installed(major: 15 | 18, level: keyof typeof LEVELS): Promise<TestDatabase> {
+  return createDatabase({
+    major,
+    prefix: `sql_${level}`,
+    template: {
+      name: `iu_core_${level}`,
+      build: async (url) => {
+        const client = new pg.Client({ connectionString: url });
+        await client.connect();
+        try {
+          for (const path of LEVELS[level]) await applyFile(client, path);
+        } finally {
+          await client.end();
+        }
+      },
+    },
+  });
+}
