@@ -5,14 +5,13 @@ const INTERVAL_MS = 2_000;
 
 /**
  * Heartbeats until `work` is done, with the newest progress as details. Without heartbeats an activity would
- * never hear of a cancellation.
+ * never hear of a cancellation. The first one is sent with the first progress, so a short activity sends none.
  *
  * @param work receives a function that sets the progress (small, no row data)
  */
 export async function withHeartbeat<P, T>(work: (report: (progress: P) => void) => Promise<T>): Promise<T> {
   const context = Context.current();
   let progress: P | undefined = activityInfo().heartbeatDetails as P | undefined;
-  context.heartbeat(progress);
   const timer = setInterval(() => context.heartbeat(progress), INTERVAL_MS);
   try {
     return await work((next) => {

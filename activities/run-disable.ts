@@ -6,7 +6,6 @@ import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { runScript } from '../target/run-script.ts';
 import type { ActivityDependencies } from './dependencies.ts';
-import { withHeartbeat } from './heartbeat.ts';
 import { readRun } from './read-run.ts';
 import { enterUndo, writeReceipt } from './receipts.ts';
 import { withTarget } from './with-target.ts';
@@ -17,8 +16,7 @@ import { withTarget } from './with-target.ts';
  */
 export function runDisable(dependencies: ActivityDependencies) {
   return (ref: StepRef & { byRunId: string }): Promise<StepResult> =>
-    withHeartbeat(() =>
-     withTarget(dependencies, ref.target, `disable:${ref.stepId}`, async ({ client, target }) => {
+    withTarget(dependencies, ref.target, `disable:${ref.stepId}`, async ({ client, target }) => {
       const startedAt = new Date();
       const { attempt } = activityInfo();
       const { plan } = await readRun(client, ref.runId);
@@ -66,5 +64,5 @@ export function runDisable(dependencies: ActivityDependencies) {
         });
         return result;
       });
-    }, 'undo'));
+    }, 'undo');
 }

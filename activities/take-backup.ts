@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { Context } from '@temporalio/activity';
 import type { BackupReceipt } from '../backup/backup-receipt.ts';
 import { proveDump } from '../backup/prove-dump.ts';
-import { takeDump } from '../backup/take-dump.ts';
+import { takeBackupFile } from '../backup/take-backup-file.ts';
 import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { PlannedBackupStep } from '../contracts/plan.ts';
@@ -39,8 +39,9 @@ export function takeBackup(dependencies: ActivityDependencies) {
 async function dumpAndProve({ target, run, step, attempt, report }: StepWork): Promise<BackupReceipt> {
   const signal = Context.current().cancellationSignal;
   const places = { toolDirs: target.toolDirs };
-  const taken = await takeDump({
+  const taken = await takeBackupFile({
     ...places,
+    scopedSnapshot: 'without_pg_dump',
     url: target.url,
     dir: target.backupDir,
     fileStem: `${target.name}-run-${run.runNo}-${step.id}`,

@@ -2,6 +2,7 @@ import { activityInfo } from '@temporalio/activity';
 import type pg from 'pg';
 import { withSession } from '../target/open-session.ts';
 import type { ActivityDependencies, TargetAccess } from './dependencies.ts';
+import { withHeartbeat } from './heartbeat.ts';
 import { toActivityFailure } from './report-failure.ts';
 
 /** Runs work that belongs to a run as a whole in a session of the target; errors leave as typed failures. */
@@ -14,8 +15,8 @@ export async function withTarget<T>(
 ): Promise<T> {
   try {
     const target = await dependencies.openTarget(name);
-    return await withSession({ url: target.url, applicationName: `sluice:${purpose}` }, (client) =>
-      work({ client, target }),
+    return await withHeartbeat(() =>
+      withSession({ url: target.url, applicationName: `sluice:${purpose}` }, (client) => work({ client, target })),
     );
   } catch (error) {
     throw toActivityFailure(error, `Target ${name} (${purpose})`, activityInfo().attempt, direction);

@@ -14,10 +14,15 @@ export function canAsk(): boolean {
  */
 export async function confirm(question: string, options: { readonly yes?: boolean }): Promise<void> {
   if (options.yes === true) return;
-  if (!canAsk()) throw usage(`${question} Nobody can be asked, for this is no terminal.`, 'Pass --yes to answer yes.');
+  if (!canAsk())
+    throw usage(`${question} Nobody can be asked, for this is no terminal.`, 'Pass --yes to answer yes.');
   const answer = await ask(`${question} Type yes: `);
   if (/^y(es)?$/i.test(answer.trim())) return;
-  throw new SluiceError('interrupted', { what: 'The answer was not yes.', expected: '', safe: 'Nothing was changed.' });
+  throw new SluiceError('interrupted', {
+    what: 'The answer was not yes.',
+    expected: '',
+    safe: 'Nothing was changed.',
+  });
 }
 
 /**

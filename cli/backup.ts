@@ -18,7 +18,11 @@ export function addBackupCommands(program: Command, lazily: Lazily): void {
     .action(lazily(async () => (await import('./backup-restore.ts')).backupRestore));
   changes(backup.command('prune'))
     .description('remove old backups; the newest good one always stays')
-    .option('--keep <count>', 'so many stay, however old (backup.keep when neither limit is given)', countFromZero)
+    .option(
+      '--keep <count>',
+      'so many stay, however old (backup.keep when neither limit is given)',
+      countFromZero,
+    )
     .option('--older-than <days>', 'only what is older than so many days', countFromZero)
     .action(lazily(async () => (await import('./backup-prune.ts')).backupPrune));
 }

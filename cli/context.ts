@@ -10,7 +10,12 @@ import { assertEngineCurrent } from '../target/install-engine.ts';
 import { mapDatabaseError } from '../target/map-database-error.ts';
 import { withSession } from '../target/open-session.ts';
 import { type GlobalOptions, type OutputFormat, outputOf } from './options.ts';
-import { type FoundTemporal, findTemporalServer, openTemporal, type TemporalAccess } from './temporal-access.ts';
+import {
+  type FoundTemporal,
+  findTemporalServer,
+  openTemporal,
+  type TemporalAccess,
+} from './temporal-access.ts';
 
 /** What a command works with; nothing is connected to before it is asked for. */
 export interface Context {
@@ -61,7 +66,9 @@ export async function openContext(options: ContextOptions = {}): Promise<Context
     async session(doing, work) {
       const target = await context.target();
       try {
-        return await withSession({ url: target.url, applicationName: `sluice: ${doing}` }, (client) => work(client, target));
+        return await withSession({ url: target.url, applicationName: `sluice: ${doing}` }, (client) =>
+          work(client, target),
+        );
       } catch (error) {
         throw isOfDatabase(error) ? mapDatabaseError(error, doing) : error;
       }
@@ -87,7 +94,10 @@ export async function openContext(options: ContextOptions = {}): Promise<Context
 }
 
 /** Opens a context for a piece of work, and closes it. */
-export async function withContext<T>(options: ContextOptions, work: (context: Context) => Promise<T>): Promise<T> {
+export async function withContext<T>(
+  options: ContextOptions,
+  work: (context: Context) => Promise<T>,
+): Promise<T> {
   const context = await openContext(options);
   try {
     return await work(context);

@@ -1,7 +1,14 @@
 import { ERROR_CODES, type ErrorCodeName, type ErrorText } from '../contracts/error-codes.ts';
 
 /** Codes of gRPC that this program tells apart. */
-const GRPC = { deadlineExceeded: 4, notFound: 5, permissionDenied: 7, failedPrecondition: 9, unavailable: 14, unauthenticated: 16 };
+const GRPC = {
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  failedPrecondition: 9,
+  unavailable: 14,
+  unauthenticated: 16,
+};
 
 const RUNS_GO_ON = 'Runs that are open go on when Temporal and a worker are there.';
 
@@ -13,7 +20,8 @@ export function explainTemporalError(error: unknown): (ErrorText & { code: Error
     return {
       code: 'temporal_unreachable',
       what: 'Temporal gave no answer within the deadline.',
-      expected: 'A server that answers and a worker that polls; `sluice worker` starts one, `sluice doctor` looks.',
+      expected:
+        'A server that answers and a worker that polls; `sluice worker` starts one, `sluice doctor` looks.',
       safe: RUNS_GO_ON,
     };
   }
@@ -45,7 +53,8 @@ export function explainTemporalError(error: unknown): (ErrorText & { code: Error
     return {
       code: 'run_not_found',
       what: 'Temporal knows no such run.',
-      expected: 'A run that is open or still in its history; `sluice macro list --runs` shows what the target knows.',
+      expected:
+        'A run that is open or still in its history; `sluice macro list --runs` shows what the target knows.',
       safe: 'Nothing was changed.',
     };
   }
@@ -64,7 +73,8 @@ function explainFailure(error: Error): (ErrorText & { code: ErrorCodeName }) | n
       };
     }
     const type = 'type' in cause ? String(cause.type) : '';
-    if (Object.hasOwn(ERROR_CODES, type)) return { code: type as ErrorCodeName, what: cause.message, expected: '', safe: '' };
+    if (Object.hasOwn(ERROR_CODES, type))
+      return { code: type as ErrorCodeName, what: cause.message, expected: '', safe: '' };
   }
   return null;
 }

@@ -21,7 +21,11 @@ export async function followRun(context: Context, run: LocatedRun, options: Watc
 }
 
 /** {@link watchRun} with the live list or the lines; on JSON Lines each change is a line of stdout. */
-export async function watchWithProgress(context: Context, run: LocatedRun, options: WatchOptions): Promise<Watched> {
+export async function watchWithProgress(
+  context: Context,
+  run: LocatedRun,
+  options: WatchOptions,
+): Promise<Watched> {
   const interrupted = untilInterrupted();
   const view = progressView();
   const stay = options.stay ?? process.stderr.isTTY === true;
@@ -54,6 +58,11 @@ export async function watchWithProgress(context: Context, run: LocatedRun, optio
 function stillGoing(context: Context, { why, run }: Watched): string {
   const ref = run?.runNo === null || run === null ? '' : ` ${run.runNo}`;
   const again = `sluice macro watch${ref} --target ${context.targetName()}`;
-  const because = { waits: 'The run waits for a person', timeout: 'The time is over', interrupted: 'Interrupted', ended: '' }[why];
+  const because = {
+    waits: 'The run waits for a person',
+    timeout: 'The time is over',
+    interrupted: 'Interrupted',
+    ended: '',
+  }[why];
   return `${because}; the run goes on. Follow it again: ${again}`;
 }

@@ -6,7 +6,9 @@ const RUN = 'number or id of a run, or `latest`; the open run when absent';
 
 /** `sluice macro …` */
 export function addMacroCommands(program: Command, lazily: Lazily): void {
-  const macro = program.command('macro').description('governed changes: plan, start, watch, decide, take back');
+  const macro = program
+    .command('macro')
+    .description('governed changes: plan, start, watch, decide, take back');
   macro
     .command('list')
     .description('the macros of this machine, or the runs of the target')
@@ -20,13 +22,21 @@ export function addMacroCommands(program: Command, lazily: Lazily): void {
   changes(macro.command('plan'))
     .description('pin a macro and its texts in the target; prints the plan hash')
     .argument('<macro>', 'name, folder or path of macro.yaml')
-    .option('--set <step.field=value>', 'a time or an input instead of the manifest’s; may be repeated', collect)
+    .option(
+      '--set <step.field=value>',
+      'a time or an input instead of the manifest’s; may be repeated',
+      collect,
+    )
     .action(lazily(async () => (await import('./macro-plan.ts')).macroPlan));
   follows(changes(macro.command('start')))
     .description('start a run of a macro, planned now or by its hash')
     .argument('[macro]', 'name, folder or path of macro.yaml')
     .option('--plan <hash>', 'a plan that the target stores; refused where the files have changed since')
-    .option('--set <step.field=value>', 'a time or an input instead of the manifest’s; may be repeated', collect)
+    .option(
+      '--set <step.field=value>',
+      'a time or an input instead of the manifest’s; may be repeated',
+      collect,
+    )
     .action(lazily(async () => (await import('./macro-start.ts')).macroStart));
   macro
     .command('status')
@@ -64,7 +74,10 @@ function addDecisions(macro: Command, lazily: Lazily): void {
   changes(macro.command('release'))
     .description('let a held run go on')
     .argument('[run]', RUN)
-    .option('--accept-fingerprint <sha256>', 'accept the database as it is now, where it changed during the hold')
+    .option(
+      '--accept-fingerprint <sha256>',
+      'accept the database as it is now, where it changed during the hold',
+    )
     .action(lazily(async () => (await import('./macro-decide.ts')).macroRelease));
   changes(macro.command('retry'))
     .description('try the step again that waits for a person')

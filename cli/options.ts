@@ -67,7 +67,11 @@ export function follows(command: Command): Command {
 /** Adds `--timeout --stay`. */
 export function watches(command: Command): Command {
   return command
-    .option('--timeout <duration>', 'stop following after so long (500ms, 30s, 10m, 2h); the run goes on', duration)
+    .option(
+      '--timeout <duration>',
+      'stop following after so long (500ms, 30s, 10m, 2h); the run goes on',
+      duration,
+    )
     .option('--stay', 'go on following while the run waits for a person (so on a terminal)')
     .option('--no-stay', 'end with exit code 6 as soon as the run waits for a person (so off a terminal)');
 }
@@ -82,7 +86,8 @@ export function collect(value: string, before: readonly string[] = []): readonly
 
 export function duration(value: string): number {
   const milliseconds = parseDuration(value);
-  if (milliseconds === null) throw new InvalidArgumentError('Expected a whole number and ms, s, m or h, such as 30s.');
+  if (milliseconds === null)
+    throw new InvalidArgumentError('Expected a whole number and ms, s, m or h, such as 30s.');
   return milliseconds;
 }
 

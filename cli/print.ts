@@ -6,9 +6,9 @@ import type { OutputFormat } from './options.ts';
  * line for it or for each of its elements (`jsonl`).
  */
 export function printResult(format: OutputFormat, value: unknown, text: () => string): void {
-  if (format === 'text') return write(text());
-  if (format === 'json') return write(JSON.stringify(value, null, 2));
-  for (const line of Array.isArray(value) ? value : [value]) write(JSON.stringify(line));
+  if (format === 'text') write(text());
+  else if (format === 'json') write(JSON.stringify(value, null, 2));
+  else for (const line of Array.isArray(value) ? value : [value]) write(JSON.stringify(line));
 }
 
 /** One line to stderr: everything that is not the result. */
@@ -18,7 +18,9 @@ export function note(line: string): void {
 
 /** Colours for stderr; none off a terminal or under NO_COLOR. */
 export function colours(): ReturnType<typeof pc.createColors> {
-  return pc.createColors(process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb');
+  return pc.createColors(
+    process.stderr.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb',
+  );
 }
 
 function write(text: string): void {

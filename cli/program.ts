@@ -61,9 +61,16 @@ rolled back, 5 needs action, 6 waiting, 7 not found, 8 conflict, 69 Temporal or 
 function usageExit(error: CommanderError, asJson: boolean): number {
   if (error.exitCode === 0) return EXIT.done;
   if (error.code === 'commander.help') return EXIT.usage;
-  const what = error.message.replace(/^error: /, '').replace(/\n/g, ' ').replace(/^./, (c) => c.toUpperCase());
+  const what = error.message
+    .replace(/^error: /, '')
+    .replace(/\n/g, ' ')
+    .replace(/^./, (c) => c.toUpperCase());
   const sentence = /[.!?)]$/.test(what) ? what : `${what}.`;
-  const text = { what: sentence, expected: '`sluice help` shows the commands, `--help` what one takes.', safe: 'Nothing was changed.' };
+  const text = {
+    what: sentence,
+    expected: '`sluice help` shows the commands, `--help` what one takes.',
+    safe: 'Nothing was changed.',
+  };
   process.stderr.write(
     asJson
       ? `${JSON.stringify({ error: { code: 'usage', exit: EXIT.usage, ...text } })}\n`

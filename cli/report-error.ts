@@ -15,11 +15,15 @@ export function reportError(error: unknown, asJson: boolean): ExitCode {
   const told = tell(error);
   const { exit } = ERROR_CODES[told.code];
   if (asJson) {
-    process.stderr.write(`${JSON.stringify({ error: { code: told.code, exit, ...textOf(told), ...problemsOf(told) } })}\n`);
+    process.stderr.write(
+      `${JSON.stringify({ error: { code: told.code, exit, ...textOf(told), ...problemsOf(told) } })}\n`,
+    );
   } else {
     const { red, dim } = colours();
     const lines = [told.expected, told.safe].filter((line) => line !== '').map((line) => indent(line.trim()));
-    process.stderr.write(`${red('sluice:')} ${told.what}\n${lines.join('')}${dim(`  (${told.code}, exit ${exit})`)}\n`);
+    process.stderr.write(
+      `${red('sluice:')} ${told.what}\n${lines.join('')}${dim(`  (${told.code}, exit ${exit})`)}\n`,
+    );
   }
   if (process.env.SLUICE_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   return exit;
@@ -32,7 +36,11 @@ export function exitCodeOf(error: unknown): ExitCode {
 
 function tell(error: unknown): Told {
   if (isSluiceError(error)) {
-    return { ...error.text, code: error.code, ...('problems' in error ? { problems: error.problems as unknown[] } : {}) };
+    return {
+      ...error.text,
+      code: error.code,
+      ...('problems' in error ? { problems: error.problems as unknown[] } : {}),
+    };
   }
   const known = explainTemporalError(error);
   if (known !== null) return known;
@@ -47,7 +55,12 @@ function tell(error: unknown): Told {
 
 /** By its shape, since the class may have been loaded twice. */
 function isSluiceError(error: unknown): error is Error & { code: ErrorCodeName; text: ErrorText } {
-  return error instanceof Error && 'text' in error && 'code' in error && Object.hasOwn(ERROR_CODES, String(error.code));
+  return (
+    error instanceof Error &&
+    'text' in error &&
+    'code' in error &&
+    Object.hasOwn(ERROR_CODES, String(error.code))
+  );
 }
 
 function textOf({ what, expected, safe }: Told): ErrorText {
@@ -61,4 +74,3 @@ function problemsOf({ problems }: Told): { problems?: readonly unknown[] } {
 function indent(text: string): string {
   return `${text.replaceAll(/^/gm, '  ')}\n`;
 }
-

@@ -22,7 +22,10 @@ export async function readRun(context: Context, run: LocatedRun): Promise<RunVie
   return viewOf(run, await readStatus(context, run));
 }
 
-export function viewOf(run: Pick<LocatedRun, 'temporal' | 'workflowId' | 'temporalRunId'>, status: MacroStatus): RunView {
+export function viewOf(
+  run: Pick<LocatedRun, 'temporal' | 'workflowId' | 'temporalRunId'>,
+  status: MacroStatus,
+): RunView {
   const { temporal, workflowId, temporalRunId } = run;
   const link = temporal.link(workflowId, temporalRunId);
   return { ...status, workflowId, temporalRunId, link, waitsFor: waitsFor(status) };

@@ -31,7 +31,8 @@ export function lineView(): ProgressView {
         said.set(step.id, key);
         note(line);
       }
-      const held = run.held === null || run.outcome !== null ? '' : `held by ${run.held.actor}: ${run.held.reason}`;
+      const held =
+        run.held === null || run.outcome !== null ? '' : `held by ${run.held.actor}: ${run.held.reason}`;
       if (held !== (said.get('') ?? '')) {
         said.set('', held);
         if (held !== '') note(held);
@@ -43,8 +44,9 @@ export function lineView(): ProgressView {
 
 function stepLine(step: StepStatus): string {
   const time = MOVING.has(step.state) ? '' : ` (${sayDuration(step.undoDurationMs ?? step.durationMs)})`;
-  const verdict = MOVING.has(step.state) ? '' : ` ${step.verdict}`;
-  const detail = step.detail === '' || MOVING.has(step.state) ? '' : `: ${step.detail.replaceAll(/\s+/g, ' ')}`;
+  const verdict = MOVING.has(step.state) || step.verdict === 'not_run' ? '' : ` ${step.verdict}`;
+  const detail =
+    step.detail === '' || MOVING.has(step.state) ? '' : `: ${step.detail.replaceAll(/\s+/g, ' ')}`;
   return `${step.id} ${STATE_WORDS[step.state]}${verdict}${time}${detail}`;
 }
 
@@ -62,7 +64,9 @@ function liveView(): ProgressView {
   const after = lineView();
   const begin = (run: RunView) => {
     turns = new Map(run.steps.map((step) => [step.id, newTurn()]));
-    finished = draw(run, turns).run().catch(() => undefined);
+    finished = draw(run, turns)
+      .run()
+      .catch(() => undefined);
   };
   const settle = () => {
     for (const turn of turns?.values() ?? []) turn.pass();
@@ -70,7 +74,10 @@ function liveView(): ProgressView {
   return {
     show(run) {
       if (turns === undefined && run.steps.length > 0) begin(run);
-      const goesBack = run.phase === 'rollback' || run.phase === 'disable' || (run.outcome !== null && run.outcome !== 'succeeded');
+      const goesBack =
+        run.phase === 'rollback' ||
+        run.phase === 'disable' ||
+        (run.outcome !== null && run.outcome !== 'succeeded');
       for (const step of run.steps) {
         const turn = turns?.get(step.id);
         if (turn === undefined) continue;
@@ -80,7 +87,9 @@ function liveView(): ProgressView {
       }
       if (goesBack) {
         settle();
-        void finished.then(() => after.show({ ...run, steps: run.steps.filter((step) => step.state.startsWith('und')) }));
+        void finished.then(() =>
+          after.show({ ...run, steps: run.steps.filter((step) => step.state.startsWith('und')) }),
+        );
       }
     },
     async end() {
@@ -91,23 +100,29 @@ function liveView(): ProgressView {
 }
 
 function draw(run: RunView, turns: ReadonlyMap<string, Turn>): Listr {
-  const tasks = run.steps.map((step): ListrTask => ({
-    title: `${step.id}  ${colours().dim(step.title)}`,
-    task: (_, task) => {
-      const turn = turns.get(step.id);
-      if (turn === undefined) return;
-      turn.say.line = (text) => {
-        task.output = text;
-      };
-      return turn.promise;
-    },
-  }));
+  const tasks = run.steps.map(
+    (step): ListrTask => ({
+      title: `${step.id}  ${colours().dim(step.title)}`,
+      task: (_, task) => {
+        const turn = turns.get(step.id);
+        if (turn === undefined) return;
+        turn.say.line = (text) => {
+          task.output = text;
+        };
+        return turn.promise;
+      },
+    }),
+  );
   const logger = new ListrLogger({ processOutput: new ProcessOutput(process.stderr, process.stderr) });
   return new Listr(tasks, {
     concurrent: false,
     exitOnError: false,
     registerSignalListeners: false,
-    rendererOptions: { logger, collapseSubtasks: false, timer: { condition: true, field: (ms: number) => sayDuration(ms) } },
+    rendererOptions: {
+      logger,
+      collapseSubtasks: false,
+      timer: { condition: true, field: (ms: number) => sayDuration(ms) },
+    },
   } as ConstructorParameters<typeof Listr>[1]);
 }
 

@@ -45,9 +45,13 @@ export function runText(run: RunView): string {
   return parts.filter((part) => part !== '').join('\n');
 }
 
-export function headline(run: Pick<RunView, 'macro' | 'target' | 'runNo' | 'outcome' | 'phase' | 'waitsFor'>): string {
+export function headline(
+  run: Pick<RunView, 'macro' | 'target' | 'runNo' | 'outcome' | 'phase' | 'waitsFor'>,
+): string {
   const no = run.runNo === null ? '' : `run ${run.runNo}: `;
-  const standing = run.outcome?.replaceAll('_', ' ') ?? (run.waitsFor === null ? run.phase : `waits for ${WAITS[run.waitsFor]}`);
+  const standing =
+    run.outcome?.replaceAll('_', ' ') ??
+    (run.waitsFor === null ? run.phase : `waits for ${WAITS[run.waitsFor]}`);
   return `${no}${run.macro ?? 'macro'} on ${run.target}: ${standing}`;
 }
 

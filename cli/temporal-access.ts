@@ -85,7 +85,8 @@ export async function openTemporal(found: FoundTemporal): Promise<TemporalAccess
     clusterId,
     client: new Client({ connection, namespace }),
     within: (ms, call) => connection.withDeadline(Date.now() + ms, call),
-    link: (workflowId, runId) => (found.uiUrl === null ? null : uiLink(found.uiUrl, namespace, workflowId, runId)),
+    link: (workflowId, runId) =>
+      found.uiUrl === null ? null : uiLink(found.uiUrl, namespace, workflowId, runId),
     close: () => closeQuietly(connection),
   };
 }

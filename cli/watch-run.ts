@@ -40,7 +40,11 @@ const SILENCE_MS = 90_000;
  *
  * @throws SluiceError `temporal_unreachable` after 90 s without an answer, and what a run failed with that never opened
  */
-export async function watchRun(context: Context, run: LocatedRun, options: WatchRunOptions): Promise<Watched> {
+export async function watchRun(
+  context: Context,
+  run: LocatedRun,
+  options: WatchRunOptions,
+): Promise<Watched> {
   const until = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
   let view: RunView | null = null;
   let answeredAt = Date.now();
@@ -59,9 +63,9 @@ export async function watchRun(context: Context, run: LocatedRun, options: Watch
     }
     if (options.signal?.aborted) return { why: 'interrupted', run: view, exit: EXIT.interrupted };
     if (Date.now() >= until) return { why: 'timeout', run: view, exit: EXIT.waiting };
-    await delay(Math.min(EVERY_MS, Math.max(0, until - Date.now())), undefined, { ...(options.signal && { signal: options.signal }) }).catch(
-      () => undefined,
-    );
+    await delay(Math.min(EVERY_MS, Math.max(0, until - Date.now())), undefined, {
+      ...(options.signal && { signal: options.signal }),
+    }).catch(() => undefined);
   }
 }
 
@@ -72,7 +76,10 @@ async function look(context: Context, run: LocatedRun): Promise<{ view: RunView;
     if (!run.isOpen) return { view: await readRun(context, run), ended: true };
     const state = await temporal.within(CALL_MS, () => handle.describe());
     if (state.status.name === 'TERMINATED') {
-      return { view: await readRun(context, { ...run, isOpen: false, workflowState: 'TERMINATED' }), ended: true };
+      return {
+        view: await readRun(context, { ...run, isOpen: false, workflowState: 'TERMINATED' }),
+        ended: true,
+      };
     }
     const isOpen = state.status.name === 'RUNNING';
     const read = () => (isOpen ? handle.query<MacroStatus>(STATUS_QUERY) : awaitOutcome(handle));

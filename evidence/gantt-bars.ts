@@ -108,6 +108,16 @@ function toLane(
     const first = Math.min(...failures);
     spans.push({ kind: 'fail', from: Math.min(readyAt, first), to: Math.max(...failures) });
   }
+  const samples = evidence.observations
+    .filter((observation) => observation.stepId === step.id)
+    .flatMap((observation) => observation.samples.map((sample) => Date.parse(sample.at)));
+  if (
+    step.state === 'stopped' &&
+    samples.length > 0 &&
+    runId === (evidence.takesBack ?? evidence.run).runId
+  ) {
+    spans.push({ kind: 'other', from: Math.min(...samples), to: Math.max(...samples) });
+  }
   if (undid.length > 0) {
     spans.push({
       kind: 'undo',

@@ -1,5 +1,5 @@
 import type { CheckRow } from '../contracts/verdict.ts';
-import type { Evidence, ReceiptEvidence, StepEvidence } from './evidence-document.ts';
+import type { Evidence, ForwardState, ReceiptEvidence, StepEvidence } from './evidence-document.ts';
 import {
   EFFECT_WORD,
   RESTORE_LOSES,
@@ -20,6 +20,13 @@ export interface PageTable {
   readonly folded: boolean;
 }
 
+/** What an absent receipt means. */
+const NOTHING: Partial<Record<ForwardState, string>> = {
+  not_reached: 'The run did not come to this step.',
+  stopped: 'It had begun and was stopped before it recorded a result.',
+  current: 'It has recorded no result yet.',
+};
+
 /** Rows from which on a table is folded away. */
 const LONG_TABLE = 15;
 
@@ -37,7 +44,7 @@ export function pagePairs(rows: readonly (readonly string[])[], caption = ''): P
 
 /** What `page/step.eta` prints of a step; `waited` stands in for the duration of a step that waits for people. */
 export function pageStep(evidence: Evidence, step: StepEvidence, waited?: string) {
-  const noteworthy = step.verdict !== 'pass' && step.state !== 'not_reached';
+  const noteworthy = step.state === 'failed' || step.state === 'partial' || step.verdict === 'inconclusive';
   const troubled = step.undo === 'refused' || step.undo === 'failed';
   const parts = step.receipts.length > 1 && step.receipts.some((receipt) => receipt.part === '');
   const shown = step.receipts.filter((receipt) => !isFilePart(step, receipt) || !parts);
@@ -48,9 +55,12 @@ export function pageStep(evidence: Evidence, step: StepEvidence, waited?: string
     verdict: step.verdict,
     verdictWord: sayVerdict(step.verdict),
     sign: VERDICT_SIGN[step.verdict],
-    isOpen: step.state !== 'current' && (noteworthy || troubled),
+    isOpen: noteworthy || troubled,
     isDim: step.state === 'not_reached',
-    empty: step.receipts.length === 0 && step.failures.length === 0,
+    empty:
+      step.receipts.length + step.failures.length > 0
+        ? ''
+        : (NOTHING[step.state] ?? 'No receipt is recorded.'),
     pills: pills(step),
     took: waited ?? (step.attempts === 0 && step.durationMs === 0 ? '' : sayDuration(step.durationMs)),
     failures: step.failures.map((failure) => ({

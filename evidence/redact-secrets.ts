@@ -2,8 +2,8 @@
 export const REDACTED = '[redacted]';
 
 const SECRET_WORD =
-  '[\\w-]{0,63}(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)';
-const NAMED = `(?:\\\\?")?\\b${SECRET_WORD}\\b(?:\\\\?")?`;
+  '[\\w-]*?(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)';
+const NAMED = `(?:\\\\?")?(?<![\\w-])${SECRET_WORD}\\b(?:\\\\?")?`;
 const QUOTED = `"(?:[^"\\\\]|\\\\.)*"|'(?:[^']|'')*'|\\\\"[^"\\\\]*\\\\"`;
 const BARE = `[^\\s,;&)}"'\\\\]+`;
 
@@ -12,7 +12,7 @@ const RULES: readonly Rule[] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, REDACTED],
   // Connection strings: a password may contain `@`, and in a malformed one `/`.
   [/\b(postgres(?:ql)?:\/\/[^\s:@/"'<>]*):[^\s"'<>]*@/gi, `$1:${REDACTED}@`],
-  [/\b([a-z][a-z0-9+.-]*:\/\/[^\s:@/"'<>]*):[^\s"'<>/]*@/gi, `$1:${REDACTED}@`],
+  [/(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*:\/\/[^\s:@/"'<>]*):[^\s"'<>/]*@/gi, `$1:${REDACTED}@`],
   [/\b(authorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic)\s+)?)[^\s"',;]+/gi, `$1${REDACTED}`],
   [/\b(Bearer)\s+[A-Za-z0-9._~+/=-]{20,}/g, `$1 ${REDACTED}`],
   [/SCRAM-SHA-256\$[^\s"']+/g, REDACTED],

@@ -88,8 +88,9 @@ function bars(gantt: Gantt): CustomSeriesRenderItem {
     const x = from[0] ?? 0;
     const y = (from[1] ?? 0) - 7;
     const width = Math.max((to[0] ?? 0) - x, 3);
-    const isLast = gantt.bars.every(
-      (other) => other === bar || other.lane !== bar?.lane || other.toMs <= (bar?.toMs ?? 0),
+    const after = gantt.bars.filter((other) => other.lane === bar?.lane && other.fromMs > (bar?.fromMs ?? 0));
+    const room = Math.min(
+      ...after.map((other) => (api.coord([other.fromMs, other.lane])[0] ?? 0) - x - width),
     );
     const kind = bar?.kind ?? 'other';
     const hollow = kind === 'wait' || kind === 'open';
@@ -108,7 +109,7 @@ function bars(gantt: Gantt): CustomSeriesRenderItem {
         },
         {
           type: 'text',
-          ignore: !isLast,
+          ignore: room < (bar?.text.length ?? 0) * 6.4 + 10,
           style: {
             text: bar?.text ?? '',
             x: x + width + 5,

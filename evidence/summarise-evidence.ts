@@ -83,8 +83,8 @@ function unfinished(derived: DerivedEvidence, standing: readonly string[]): Summ
     leftToDo: [
       {
         stepId: current?.id ?? '',
-        what: 'Nothing by these records: look where the run stands before you act.',
-        how: `sluice macro status, or workflow ${run.workflowId} in namespace ${run.temporal.namespace} of the Temporal at ${run.temporal.address}`,
+        what: `Nothing by these records. Look where the run stands before you act: workflow ${run.workflowId} in namespace ${run.temporal.namespace} of the Temporal at ${run.temporal.address}.`,
+        how: `sluice macro status ${run.runNo}`,
       },
     ],
   };
@@ -100,7 +100,7 @@ function ofTakenBack(derived: DerivedEvidence, back: RunEvidence): Summary {
       headline: `${ended}; an undo is unfinished`,
       trueNow: [`${who} was open when this was collected.`, ...standing],
       leftToDo: [
-        { stepId: '', what: `Let undo run #${back.runNo} finish.`, how: `Its report: run #${back.runNo}.` },
+        { stepId: '', what: `Let undo run #${back.runNo} finish.`, how: `sluice macro status ${back.runNo}` },
       ],
     };
   }

@@ -28,6 +28,7 @@ export async function installTemporal(
     async () => {
       const meanwhile = await findTemporal(options.env);
       if (meanwhile.found !== undefined) return meanwhile;
+      await removeAbandoned(target);
       const tried: string[] = [];
       const rungs = [
         { rung: 'download', attempt: download },
@@ -52,6 +53,14 @@ export async function installTemporal(
       return { found: undefined, tried };
     },
   );
+}
+
+/** What an installer left that was killed; the caller holds the lock, so none is at work. */
+async function removeAbandoned(target: string): Promise<void> {
+  for (const name of await readdir(dirname(target))) {
+    const path = join(dirname(target), name);
+    if (path.startsWith(`${target}.new-`)) await rm(path, { recursive: true, force: true });
+  }
 }
 
 type Attempt = (

@@ -1,5 +1,6 @@
 import { SluiceError } from '../contracts/error-codes.ts';
-import { type Manifest, type ManifestStep, manifestStepSchema } from './manifest-schema.ts';
+import type { Manifest } from './manifest-schema.ts';
+import { type ManifestStep, manifestStepSchema } from './manifest-step-schema.ts';
 
 /** Values to use instead of the manifest's, as `stepId.field`: `{ 'observe.window': '2s' }`. */
 export type Overrides = Readonly<Record<string, string>>;

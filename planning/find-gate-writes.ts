@@ -8,6 +8,7 @@ import { findFunctionCalls, findNodes } from './walk-tree.ts';
  * its condition, or a call that is given the key and then the value.
  */
 export function findGateWrites(tree: unknown, key: string, counts: (value: string) => boolean): Finding[] {
+  if (!findNodes(tree, 'A_Const').some((node) => node.sval?.sval === key)) return [];
   const found: Finding[] = [];
   const look = (keyed: readonly unknown[], value: unknown) => {
     const named = findNodes(keyed, 'A_Const').find((node) => node.sval?.sval === key);

@@ -33,7 +33,7 @@ const DAEMONS = [
   'timescaledb',
 ];
 const SENDERS = ['dblink', 'http', 'pg_net', 'postgres_fdw'];
-const SENDING_CALLS = /^(?:dblink(?:_\w+)?|http(?:_\w+)?|fn_iu_route_deliver)$/;
+const SENDING_CALLS = /^(?:dblink(?:_\w+)?|http(?:_\w+)?)$/;
 const CONTROL_CALLS = [
   'pg_reload_conf',
   'pg_terminate_backend',

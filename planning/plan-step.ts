@@ -1,6 +1,7 @@
 import { parseDuration } from '../config/duration.ts';
 import type { MetricLimit, PlannedMetric, PlannedStep, ScriptRef } from '../contracts/plan.ts';
-import type { Manifest, ManifestStep } from './manifest-schema.ts';
+import type { Manifest } from './manifest-schema.ts';
+import type { ManifestStep } from './manifest-step-schema.ts';
 
 type Metric = Extract<ManifestStep, { kind: 'observe' }>['metrics'][number];
 type Child = NonNullable<Extract<ManifestStep, { kind: 'observe' }>['alongside']>;

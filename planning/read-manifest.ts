@@ -3,7 +3,8 @@ import path from 'node:path';
 import { byPlace, type Problem, refuseProblems } from '../config/located-error.ts';
 import { readYaml, type YamlReading } from '../config/read-yaml.ts';
 import { SluiceError } from '../contracts/error-codes.ts';
-import { type Manifest, manifestSchema, manifestStepSchema } from './manifest-schema.ts';
+import { type Manifest, manifestSchema } from './manifest-schema.ts';
+import { manifestStepSchema } from './manifest-step-schema.ts';
 
 /** A manifest and the means to name a place in it. */
 export interface ReadManifest {

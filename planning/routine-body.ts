@@ -46,7 +46,7 @@ function routineBody(node: CreateFunctionStmt, bytes: Buffer): RoutineBody | nul
 function bodyOf(
   kind: RoutineBody['kind'],
   name: string,
-  options: DefElem[],
+  options: readonly DefElem[],
   bytes: Buffer,
 ): RoutineBody | null {
   const as = options.find((option) => option.defname === 'as');
@@ -73,7 +73,7 @@ function offsetBehindQuote(bytes: Buffer, location: number): number {
   return start + (opening?.[0].length ?? 0);
 }
 
-function defElems(options: unknown): DefElem[] {
+function defElems(options: unknown): readonly DefElem[] {
   return findNodes(options, 'DefElem');
 }
 

@@ -1,4 +1,5 @@
-import type { Manifest, ManifestStep } from './manifest-schema.ts';
+import type { Manifest } from './manifest-schema.ts';
+import type { ManifestStep } from './manifest-step-schema.ts';
 
 /**
  * What a file is for. `change` runs forward in a transaction, `outside` forward without one, `undo` backward

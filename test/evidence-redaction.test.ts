@@ -63,6 +63,18 @@ describe('redaction', () => {
     });
   });
 
+  it.each([
+    ['words and dashes', 'a-'.repeat(100_000)],
+    ['a long word', 'A'.repeat(300_000)],
+    ['open quotes', "password='".repeat(20_000)],
+    ['escapes', 'password="\\\\'.repeat(20_000)],
+    ['schemes', 'postgres://a'.repeat(10_000)],
+  ])('reads %s of a hundred thousand characters in less than two seconds', (_what, text) => {
+    const startedAt = performance.now();
+    redactSecrets(text);
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+  });
+
   it('leaves JSON text without secrets letter for letter, white space and number spelling included', () => {
     const text = '{"b": 1.50, "a":  "x"}';
     expect(redactJsonText(text)).toEqual({ text, redacted: false });

@@ -49,7 +49,7 @@ describe.each([15, 18] as const)('evidence of runs on PostgreSQL %i', (major) =>
   };
 
   beforeAll(async () => {
-    dir = process.env.SLUICE_EVIDENCE_OUT ?? (await mkdtemp(join(tmpdir(), 'sluice-evidence-')));
+    dir = await mkdtemp(join(tmpdir(), 'sluice-evidence-'));
     const database = await createDatabase({ major, prefix: 'evidence' });
     client = await database.connect();
     await installEngine(client);
@@ -66,7 +66,7 @@ describe.each([15, 18] as const)('evidence of runs on PostgreSQL %i', (major) =>
   });
 
   afterAll(async () => {
-    if (process.env.SLUICE_EVIDENCE_OUT === undefined) await rm(dir, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true });
   });
 
   it('a succeeded run says what is in effect, names the next macro and leaves nothing to do', () => {

@@ -129,6 +129,12 @@ export function installControls(state: RunState, interrupt: () => void): Control
   return controls;
 }
 
+/** What was decided on one approval says nothing of the next. */
+export function forgetApproval(controls: Controls): void {
+  controls.approval = null;
+  controls.rejection = null;
+}
+
 /** Shows who holds the run, or which step waits for a person. */
 export function showHeld(state: RunState, { hold, stepForPerson }: Controls): void {
   if (hold !== null) state.setHeld({ actor: hold.control.actor, reason: hold.control.reason });

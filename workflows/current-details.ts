@@ -57,7 +57,8 @@ function waitingFor(status: MacroStatus, requester: string): string {
     );
   }
   if (held !== null) {
-    parts.push(`**Held** by ${oneLine(held.actor)}: ${oneLine(held.reason)}. Send the update \`release\`, \`retryStep\` or \`rollback\` with:`);
+    const answer = held.actor === 'sluice' ? 'retryStep' : 'release';
+    parts.push(`**Held** by ${oneLine(held.actor)}: ${oneLine(held.reason)}. Send the update \`${answer}\` or \`rollback\` with:`);
     parts.push(json({ actor: 'YOUR NAME', reason: 'WHY' }));
   }
   if (parts.length === 0) {

@@ -2,7 +2,7 @@ import { CancellationScope, condition, executeChild, workflowInfo } from '@tempo
 import type { OpenedRun, StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { PlannedApproveStep, PlannedObserveStep, PlannedRunStep, PlannedStep } from '../contracts/plan.ts';
-import type { Controls } from './controls.ts';
+import { type Controls, forgetApproval } from './controls.ts';
 import { explain, fail } from './fail.ts';
 import { activities, briefly, summarised } from './macro-activities.ts';
 import type { RunState } from './run-state.ts';
@@ -41,8 +41,7 @@ export async function executeStep(context: StepContext, step: PlannedStep): Prom
 
 async function waitForApproval(context: StepContext, step: PlannedApproveStep, ref: StepRef): Promise<StepResult> {
   const { state, controls, planHash } = context;
-  controls.approval = null;
-  controls.rejection = null;
+  forgetApproval(controls);
   const expiresAt = new Date(Date.now() + step.expiresMs).toISOString();
   while (true) {
     const fingerprint = await activities.readFingerprint.executeWithOptions(briefly('Fingerprint to approve'), [

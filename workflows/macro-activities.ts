@@ -28,8 +28,7 @@ export function undoing(summary: string): ActivityOptions {
   return { ...unlimited, summary };
 }
 
-/** Short calls that belong to the run as a whole. */
+/** Calls that belong to the run as a whole: they go on for as long as the target does not answer. */
 export function briefly(summary: string): ActivityOptions {
-  const { scheduleToCloseTimeout: _, heartbeatTimeout: __, ...unlimited } = FORWARD;
-  return { ...unlimited, startToCloseTimeout: '2 minutes', summary };
+  return undoing(summary);
 }

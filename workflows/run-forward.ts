@@ -57,7 +57,6 @@ async function untilPassed(context: StepContext, step: PlannedStep): Promise<voi
 
 /** Holds the run with a step that a person must look at; `rollback` and Cancel interrupt the wait. */
 async function waitForPerson({ state, controls }: StepContext, step: PlannedStep, why: string): Promise<void> {
-  controls.retry = null;
   controls.stepForPerson = { id: step.id, why };
   showHeld(state, controls);
   state.setStep(step.id, { state: 'waiting' });

@@ -134,7 +134,7 @@ describe.each([15, 18] as const)('probe 040 on PostgreSQL %i', (major) => {
   test('statement by statement outside a transaction it stops at the first, and every later one refuses', async () => {
     database = await installed(major, 'live');
     const client = await database.connect();
-    const statements = textOf(PROBE).split(/^\$\$;$/m).slice(0, -1).map((text) => `${text}$$$$;`);
+    const statements = textOf(PROBE).split(/^\$\$;$/m).slice(0, -1).map((text) => `${text}$$;`);
     expect(statements).toHaveLength(12);
     const states = [];
     for (const statement of statements) states.push(await sqlstateOf(client.query(statement)));

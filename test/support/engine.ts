@@ -1,12 +1,14 @@
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
 import type pg from 'pg';
+import type { TargetAccess } from '../../activities/dependencies.ts';
 import { awaitOutcome } from '../../client/await-outcome.ts';
 import type { MacroStatus } from '../../contracts/macro-run.ts';
 import { macroWorkflowId } from '../../contracts/names.ts';
-import type { DisableStep, FilePair, Plan, PlannedStep, ScriptRef } from '../../contracts/plan.ts';
+import type { DisableStep, FilePair, Plan, PlannedMetric, PlannedStep, ScriptRef } from '../../contracts/plan.ts';
 import { canonicalJson } from '../../planning/canonical-json.ts';
 import { sha256Hex } from '../../planning/sha256-hex.ts';
 import { storePlan } from '../../planning/store-plan.ts';
@@ -16,16 +18,23 @@ import { createDatabase, type TestDatabase } from './create-database.ts';
 import { ownTaskQueue, temporalAddress } from './temporal-address.ts';
 import { workflowBundle } from './workflow-bundle.ts';
 
+/** Failed attempts are what many tests are about; only what breaks a worker is worth a line. */
+Runtime.install({ logger: new DefaultLogger('ERROR') });
+
 /** An engine of its own for a test file: a database, a worker in this process, a client. */
 export interface TestEngine {
-  readonly database: TestDatabase;
+  readonly database: EngineDatabase;
   readonly sql: pg.Client;
   readonly client: Client;
   readonly target: string;
   readonly taskQueue: string;
   readonly backupDir: string;
+  /** Address of the Temporal server. */
+  readonly address: string;
+  /** How the worker reaches the target. */
+  readonly access: TargetAccess;
   /** Stores a plan of these steps and returns its hash. */
-  plan(steps: readonly PlannedStep[], more?: Partial<Pick<Plan, 'macro' | 'disable'>>): Promise<string>;
+  plan(steps: readonly PlannedStep[], more?: Partial<Pick<Plan, 'macro' | 'disable' | 'target'>>): Promise<string>;
   /** Pins a text and returns its reference. */
   script(text: string, path?: string): ScriptRef;
   start(planHash: string, actor?: string): ReturnType<Client['workflow']['start']>;
@@ -35,35 +44,51 @@ export interface TestEngine {
   close(): Promise<void>;
 }
 
+export type EngineDatabase = Pick<TestDatabase, 'url' | 'name' | 'connect' | 'drop'>;
+
 export interface EngineOptions {
   readonly major?: 15 | 18;
   readonly lockTimeoutMs?: number;
+  /** Statement timeout of changes. */
+  readonly changeTimeoutMs?: number;
+  /** A database of the test's own instead of one of the harness. */
+  readonly database?: EngineDatabase;
+  /** A Temporal of the test's own instead of the harness's. */
+  readonly address?: string;
+  /** How the worker reaches the database, where it takes another way than the test. */
+  readonly url?: string;
+  /** `false` leaves the worker to the test, e.g. to `startChildWorker`. */
+  readonly worker?: boolean;
 }
 
 export async function testEngine(options: EngineOptions = {}): Promise<TestEngine> {
-  const database = await createDatabase({ major: options.major ?? 15, prefix: 'engine' });
+  const database = options.database ?? (await createDatabase({ major: options.major ?? 15, prefix: 'engine' }));
   const sql = await database.connect();
   await installEngine(sql);
   const taskQueue = ownTaskQueue();
   const target = database.name;
   const backupDir = await mkdtemp(join(tmpdir(), 'sluice-backup-'));
-  const endpoint = { connectionOptions: { address: temporalAddress() }, namespace: 'default' };
-  const worker: RunningWorker = await startWorker({
-    endpoint,
-    taskQueue,
-    bundlePath: (await workflowBundle()).codePath,
-    openTarget: async (name) => ({
-      name,
-      url: database.url,
-      schema: 'public',
-      lockTimeoutMs: options.lockTimeoutMs ?? 3_000,
-      statementTimeoutMs: { check: 30_000, change: 60_000, probe: 30_000 },
-      backupDir,
-      restoreUrl: null,
-      toolDirs: [],
-    }),
-  });
-  const connection = await Connection.connect({ address: temporalAddress() });
+  const address = options.address ?? temporalAddress();
+  const access: TargetAccess = {
+    name: target,
+    url: options.url ?? database.url,
+    schema: 'public',
+    lockTimeoutMs: options.lockTimeoutMs ?? 3_000,
+    statementTimeoutMs: { check: 30_000, change: options.changeTimeoutMs ?? 60_000, probe: 30_000 },
+    backupDir,
+    restoreUrl: null,
+    toolDirs: [],
+  };
+  const worker: RunningWorker | undefined =
+    options.worker === false
+      ? undefined
+      : await startWorker({
+          endpoint: { connectionOptions: { address }, namespace: 'default' },
+          taskQueue,
+          bundlePath: (await workflowBundle()).codePath,
+          openTarget: async () => access,
+        });
+  const connection = await Connection.connect({ address });
   const client = new Client({ connection });
   const texts = new Map<string, string>();
   const start = (type: string, input: object) =>
@@ -75,6 +100,8 @@ export async function testEngine(options: EngineOptions = {}): Promise<TestEngin
     target,
     taskQueue,
     backupDir,
+    address,
+    access,
     script(text, path = `${sha256Hex(text).slice(0, 8)}.sql`) {
       texts.set(sha256Hex(text), text);
       return { path, sha256: sha256Hex(text) };
@@ -101,9 +128,10 @@ export async function testEngine(options: EngineOptions = {}): Promise<TestEngin
     undo: (undoRunId) => start('undoMacro', { target, undoRunId, actor: 'bo', reason: 'a test' }),
     outcome: awaitOutcome,
     async close() {
-      await worker.stop();
+      await worker?.stop();
       await connection.close();
       await database.drop();
+      await rm(backupDir, { recursive: true, force: true });
     },
   };
 }
@@ -117,7 +145,12 @@ export function noBackup(id = 'backup'): PlannedStep {
 export function change(
   id: string,
   files: readonly FilePair[],
-  more: { kind?: 'migrate' | 'enable'; holds?: ScriptRef | null; onFail?: 'rollback' | 'hold' } = {},
+  more: {
+    kind?: 'migrate' | 'enable';
+    holds?: ScriptRef | null;
+    onFail?: 'rollback' | 'hold';
+    irreversibleReason?: string;
+  } = {},
 ): PlannedStep {
   return { ...COMMON, id, kind: 'migrate', files, holds: null, irreversibleReason: null, ...more };
 }
@@ -136,4 +169,12 @@ export function check(
 
 export function approve(id = 'approval', expiresMs = 600_000): PlannedStep {
   return { ...COMMON, id, kind: 'approve', expiresMs };
+}
+
+export function observe(
+  id: string,
+  metrics: readonly PlannedMetric[],
+  more: { windowMs?: number; intervalMs?: number; onFail?: 'rollback' | 'hold' } = {},
+): PlannedStep {
+  return { ...COMMON, id, kind: 'observe', windowMs: 1_000, intervalMs: 200, metrics, alongside: null, ...more };
 }

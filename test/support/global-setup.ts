@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
 import { findEmbeddedPostgres, findLocalPostgres } from '../../local/find-postgres.ts';
@@ -79,8 +79,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
 /** Also when this run is killed, nothing of it stays. */
 function endWithRun(dir: string): void {
   const script = fileURLToPath(new URL('./end-with-run.ts', import.meta.url));
-  const tsx = import.meta.resolve('tsx');
-  const watcher = spawn(process.execPath, ['--import', tsx, script, dir], {
+  const watcher = spawn(process.execPath, ['--import', 'tsx', script, dir], {
+    cwd: dirname(script),
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });

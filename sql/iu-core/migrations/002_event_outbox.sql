@@ -280,6 +280,9 @@ create trigger trg_iu_attempt_no_truncate
 alter table iu_route_attempt enable always trigger trg_iu_attempt_append_only;
 alter table iu_route_attempt enable always trigger trg_iu_attempt_no_truncate;
 
+insert into iu_outbox_epoch (epoch, system_identifier)
+values (1, fn_iu_system_identifier());
+
 insert into iu_outbound_route (
   route_code, event_domain, event_type, target_kind, target_ref, enabled, dry_run, description)
 values (

@@ -784,7 +784,7 @@ create function fn_iu_horizon_blocker()
 as $$
 -- does: names what holds the high-water mark back the longest: a session or a prepared transaction, in any database,
 --       never the caller's own session; null where nothing does.
--- called by: health; locks: none; raises: nothing. Sessions of others are seen only with pg_read_all_stats.
+-- called by: health; locks: none; raises: nothing. Who has not pg_read_all_stats sees no age of other logins' sessions.
 with
   holder as (
     select
@@ -821,16 +821,8 @@ with
     order by holder.transactions desc
     limit 1
   )
-select coalesce(
-  (select oldest.described from oldest),
-  (
-    select jsonb_build_object('kind', 'hidden', 'hint', 'grant pg_read_all_stats to see sessions of others')
-    from pg_snapshot_xip(pg_current_snapshot()) as running (xid)
-    where running.xid is distinct from pg_current_xact_id_if_assigned()
-      and not pg_has_role(current_user, 'pg_read_all_stats', 'usage')
-    limit 1
-  )
-)
+select oldest.described
+from oldest
 $$;
 comment on function fn_iu_horizon_blocker() is
   'Layer worker. What holds the high-water mark back the longest, with pid, xid, age, database, user and application; never the caller.';
@@ -853,11 +845,13 @@ declare
   v_max_stall constant integer := fn_iu_config_positive_int('iu_core.health_max_stall_seconds');
   v_master_open constant boolean := fn_iu_gate_open('iu_core.outbound_enabled');
   v_worker_open constant boolean := fn_iu_gate_open('iu_core.route_worker_enabled');
+  v_epoch constant integer := (select max(iu_outbox_epoch.epoch) from iu_outbox_epoch);
   v_blocker jsonb := case when not v_probe then fn_iu_horizon_blocker() end;
   v_stall_seconds numeric;
   v_backlog bigint;
   v_unsettled bigint;
   v_oldest_seconds numeric;
+  v_unsettled_seconds numeric;
   v_cursors jsonb;
   v_foreign text;
   v_attempts bigint;
@@ -869,6 +863,7 @@ begin
     max(behind.events),
     max(behind.unsettled),
     round(max(extract(epoch from clock_timestamp() - behind.oldest_at))::numeric, 3),
+    round(max(extract(epoch from clock_timestamp() - behind.oldest_unsettled_at))::numeric, 3),
     jsonb_agg(jsonb_build_object(
       'cursor_code', behind.cursor_code,
       'backlog', behind.events,
@@ -878,30 +873,34 @@ begin
       'last_run_summary', behind.last_run_summary
     ) order by behind.cursor_code),
     string_agg(behind.cursor_code, ', ') filter (where behind.system_identifier <> fn_iu_system_identifier())
-  into v_backlog, v_unsettled, v_oldest_seconds, v_cursors, v_foreign
+  into v_backlog, v_unsettled, v_oldest_seconds, v_unsettled_seconds, v_cursors, v_foreign
   from (
     select
       iu_route_worker_cursor.*,
       ahead.events,
       ahead.unsettled,
-      ahead.oldest_at
+      ahead.oldest_at,
+      ahead.oldest_unsettled_at
     from iu_route_worker_cursor
     cross join lateral (
       select
         count(*) as events,
-        count(*) filter (
-          where not v_probe
-            and event_outbox.epoch = (select max(iu_outbox_epoch.epoch) from iu_outbox_epoch)
-            and event_outbox.xact_id >= pg_snapshot_xmin(pg_current_snapshot())
-        ) as unsettled,
-        min(event_outbox.created_at) as oldest_at
-      from event_outbox
-      where (event_outbox.epoch, event_outbox.xact_id, event_outbox.created_at, event_outbox.id) > (
-          coalesce(iu_route_worker_cursor.cursor_epoch, 0),
-          coalesce(iu_route_worker_cursor.cursor_xact_id, '0'),
-          coalesce(iu_route_worker_cursor.cursor_created_at, '-infinity'),
-          coalesce(iu_route_worker_cursor.cursor_event_id, '00000000-0000-0000-0000-000000000000'))
-        and (not v_probe or event_outbox.xact_id = v_own)
+        count(*) filter (where not found.settled) as unsettled,
+        min(found.created_at) as oldest_at,
+        min(found.created_at) filter (where not found.settled) as oldest_unsettled_at
+      from (
+        select
+          event_outbox.created_at,
+          v_probe or (event_outbox.epoch, event_outbox.xact_id) < (
+            v_epoch, pg_snapshot_xmin(pg_current_snapshot())) as settled
+        from event_outbox
+        where (event_outbox.epoch, event_outbox.xact_id, event_outbox.created_at, event_outbox.id) > (
+            coalesce(iu_route_worker_cursor.cursor_epoch, 0),
+            coalesce(iu_route_worker_cursor.cursor_xact_id, '0'),
+            coalesce(iu_route_worker_cursor.cursor_created_at, '-infinity'),
+            coalesce(iu_route_worker_cursor.cursor_event_id, '00000000-0000-0000-0000-000000000000'))
+          and (not v_probe or event_outbox.xact_id = v_own)
+      ) as found
     ) as ahead
   ) as behind;
 
@@ -927,7 +926,8 @@ begin
   where iu_route_dead_letter.state = 'open'
     and (not v_probe or iu_route_dead_letter.xact_id = v_own);
 
-  v_stall_seconds := coalesce((v_blocker ->> 'age_seconds')::numeric, 0);
+  -- An unsettled event is younger than what holds it back: its age stands in for one that may not be seen.
+  v_stall_seconds := coalesce((v_blocker ->> 'age_seconds')::numeric, v_unsettled_seconds, 0);
   v_reasons := array_remove(array[
     case when not exists (select from dot_config where dot_config.key = 'iu_core.outbound_enabled')
       then 'the master gate has no row' end,
@@ -1138,7 +1138,7 @@ as $$
 -- locks: the gate's row.
 -- raises: invalid_parameter_value for a key that is no gate, or without actor or reason.
 begin
-  if p_key is null or p_key !~ '^iu_core\.[a-z_]+_enabled$' or p_actor !~ '\S' is not true or p_reason !~ '\S' is not true then
+  if p_key is null or p_key !~ '^iu_core\.[a-z_]+_enabled$' or (p_actor ~ '\S') is not true or (p_reason ~ '\S') is not true then
     raise exception using
       errcode = 'invalid_parameter_value',
       message = format('gate %s cannot be closed by this call', coalesce(p_key, 'null')),
@@ -1186,11 +1186,12 @@ begin
       hint = 'Close it with fn_iu_gate_close and commit first. Nothing was changed.';
   end if;
 
+  -- The row's 32-bit xmin, widened: a value far ahead of the newest transaction is one of the round before.
   v_xmin := floor(v_next / 4294967296) * 4294967296 + v_xmin;
-  if v_xmin >= v_next then
+  if v_xmin > v_next + 2147483648 then
     v_xmin := v_xmin - 4294967296;
   end if;
-  if v_xmin > 0 and pg_xact_status(v_xmin::text::xid8) = 'in progress' then
+  if v_xmin > 2 and pg_xact_status(v_xmin::text::xid8) = 'in progress' then
     raise exception using
       errcode = 'SL008',
       message = format('gate %s was closed in this transaction, and nobody else sees that yet', p_key),
@@ -1243,7 +1244,7 @@ declare
   v_epoch integer;
   v_cursors integer;
 begin
-  if p_actor !~ '\S' is not true or p_reason !~ '\S' is not true then
+  if (p_actor ~ '\S') is not true or (p_reason ~ '\S') is not true then
     raise exception using
       errcode = 'invalid_parameter_value',
       message = 'a rebase names who asks for it and why',

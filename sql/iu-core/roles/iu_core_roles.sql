@@ -46,14 +46,14 @@ end
 $$;
 
 do $$
--- Who blocks the high-water mark can be named only by a role that sees other sessions; without it, health says so.
+-- Since when somebody holds the high-water mark back is seen only by a role that reads other sessions.
 begin
   if not pg_has_role('iu_core_operator', 'pg_read_all_stats', 'usage') then
     grant pg_read_all_stats to iu_core_operator;
   end if;
 exception
   when insufficient_privilege or unique_violation or internal_error then
-    raise notice 'iu_core_operator may not see other sessions; a superuser may grant pg_read_all_stats to it';
+    raise notice 'iu_core_operator cannot see how old other sessions are; a superuser may grant pg_read_all_stats to it';
 end
 $$;
 

@@ -7,13 +7,27 @@
 with
   wanted (name) as (
     values ('iu_route_worker_cursor'), ('iu_route_dead_letter'), ('iu_probe_marker')
+  ),
+  fault as (
+    select 'missing: ' || wanted.name as what
+    from wanted
+    where to_regclass(wanted.name) is null
+    union all
+    select 'a probe could be committed: trg_iu_probe_refuse_commit is not deferred and ENABLE ALWAYS'
+    where not exists (
+      select
+      from pg_trigger as t
+      where t.tgrelid = to_regclass('iu_probe_marker')
+        and t.tgname = 'trg_iu_probe_refuse_commit'
+        and t.tgenabled = 'A'
+        and t.tginitdeferred
+    )
   )
 select
   'W1 substrate' as check_id,
-  case when count(*) = count(to_regclass(wanted.name)) then 'pass' else 'fail' end as verdict,
-  coalesce('missing: ' || string_agg(wanted.name, ', ') filter (where to_regclass(wanted.name) is null),
-    'cursor, dead letters and probe marker stand') as detail
-from wanted;
+  case when count(*) = 0 then 'pass' else 'fail' end as verdict,
+  coalesce(string_agg(fault.what, '; '), 'cursor, dead letters and probe marker stand, and no probe can be committed') as detail
+from fault;
 
 with
   wanted (name) as (

@@ -9,7 +9,25 @@ export interface WorkerRun {
   readonly cursor_created_at: string | null;
 }
 
-export async function runWorker(client: pg.Client, limit = 100, cursor = 'iu_outbound_default'): Promise<WorkerRun> {
+/**
+ * One run, once every committed event is below the high-water mark: it belongs to the whole server, on which
+ * other tests hold transactions open.
+ */
+export async function runWorker(
+  client: pg.Client,
+  limit = 100,
+  cursor = 'iu_outbound_default',
+): Promise<WorkerRun> {
+  await settled(client);
+  return runNow(client, limit, cursor);
+}
+
+/** One run, whatever is still unsettled. */
+export async function runNow(
+  client: pg.Client,
+  limit = 100,
+  cursor = 'iu_outbound_default',
+): Promise<WorkerRun> {
   return ask<WorkerRun>(client, 'select fn_iu_route_worker_run($1, $2) as answer', [cursor, limit]);
 }
 
@@ -38,9 +56,18 @@ export async function sqlstateOf(refused: Promise<unknown>): Promise<string> {
   );
 }
 
-/** Waits until a question is answered `true`; fails after ten seconds. */
+/** Waits until every committed event lies below the high-water mark. */
+export async function settled(client: pg.Client): Promise<void> {
+  await until(
+    client,
+    `select not exists (
+       select from public.event_outbox where xact_id >= pg_snapshot_xmin(pg_current_snapshot())) as answer`,
+  );
+}
+
+/** Waits until a question is answered `true`; fails after 25 seconds. */
 export async function until(client: pg.Client, sql: string, values: unknown[] = []): Promise<void> {
-  for (const end = Date.now() + 10_000; ; ) {
+  for (const end = Date.now() + 25_000; ; ) {
     if (await ask<boolean>(client, sql, values)) return;
     if (Date.now() > end) throw new Error(`still not true: ${sql}`);
   }
