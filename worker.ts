@@ -1,9 +1,14 @@
 import { Client } from '@temporalio/client';
-import { NativeConnection, type NativeConnectionOptions, Worker, type WorkerOptions } from '@temporalio/worker';
+import {
+  NativeConnection,
+  type NativeConnectionOptions,
+  Worker,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import { createActivities } from './activities/create-activities.ts';
 import type { ActivityDependencies } from './activities/dependencies.ts';
-import { connectTemporal, type TemporalEndpoint } from './target/connect-temporal.ts';
 import { MACRO_TASK_QUEUE } from './contracts/names.ts';
+import { connectTemporal, type TemporalEndpoint } from './target/connect-temporal.ts';
 
 /** What the composition root needs: a server, and a way to open targets. */
 export interface WorkerParts {
@@ -70,7 +75,12 @@ export async function startWorker(parts: WorkerParts): Promise<RunningWorker> {
 }
 
 /** The options that both connections know. */
-function nativeOptions({ address, tls, apiKey, metadata }: TemporalEndpoint['connectionOptions']): NativeConnectionOptions {
+function nativeOptions({
+  address,
+  tls,
+  apiKey,
+  metadata,
+}: TemporalEndpoint['connectionOptions']): NativeConnectionOptions {
   return {
     ...(address === undefined ? {} : { address }),
     ...(tls === undefined || tls === null ? {} : { tls }),

@@ -1,8 +1,8 @@
-import { isChange, type FilePair, type PlannedChangeStep } from '../contracts/plan.ts';
+import { SluiceError } from '../contracts/error-codes.ts';
 import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
+import { type FilePair, isChange, type PlannedChangeStep } from '../contracts/plan.ts';
 import { type CheckRow, combineVerdicts } from '../contracts/verdict.ts';
-import { SluiceError } from '../contracts/error-codes.ts';
 import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { runScript } from '../target/run-script.ts';
@@ -74,7 +74,8 @@ async function applyFile(
     return undefined;
   }
   const text = await loadScript(client, pair.do.sha256);
-  if (pair.doneWhen !== undefined) await explainLockTimeout(given, () => runOutsideTransaction(given, step, pair, text));
+  if (pair.doneWhen !== undefined)
+    await explainLockTimeout(given, () => runOutsideTransaction(given, step, pair, text));
   return explainLockTimeout(given, () =>
     inTransaction(client, 'read write', limits(given), async () => {
       const recorded = recordedResult(await enterStep(client, ref.runId, step.id));

@@ -25,35 +25,55 @@ export function drainBatch(dependencies: ActivityDependencies) {
     const { attempt } = activityInfo();
     try {
       const target = await dependencies.openTarget(input.target);
-      const settings = { schema: target.schema, lockTimeoutMs: target.lockTimeoutMs, statementTimeoutMs: target.statementTimeoutMs.change };
+      const settings = {
+        schema: target.schema,
+        lockTimeoutMs: target.lockTimeoutMs,
+        statementTimeoutMs: target.statementTimeoutMs.change,
+      };
       return await withHeartbeat<DrainResult, DrainResult>((report) =>
-        withSession({ url: target.url, applicationName: `sluice:drain:${input.cursorCode}` }, async (client) => {
-          const before = activityInfo().heartbeatDetails as DrainResult | undefined;
-          let total = before ?? { events: 0, attempts: 0, deadLettered: 0, batches: 0, seconds: 0, eventsPerSecond: 0, status: 'not_run' };
-          const startedAt = Date.now();
-          const secondsBefore = total.seconds;
-          while (true) {
-            const run = await inTransaction(client, 'read write', settings, async () => {
-              const answered = await client.query<{ run: WorkerRun }>('select fn_iu_route_worker_run($1, $2) as run', [
-                input.cursorCode,
-                input.batchSize,
-              ]);
-              return answered.rows[0]?.run;
-            });
-            if (run === undefined) throw new Error('fn_iu_route_worker_run returned no row');
-            total = add(total, run, secondsBefore + (Date.now() - startedAt) / 1000);
-            report(total);
-            const isOver = total.seconds * 1000 >= input.forMs;
-            const isEmpty = run.status !== 'ran' || run.seen < input.batchSize;
-            if (Context.current().cancellationSignal.aborted) throw new CancelledFailure('the drain was cancelled');
-            if (isEmpty && isOver) return total;
-            if (isEmpty) await sleep(input.idleMs);
-          }
-        }),
+        withSession(
+          { url: target.url, applicationName: `sluice:drain:${input.cursorCode}` },
+          async (client) => {
+            const before = activityInfo().heartbeatDetails as DrainResult | undefined;
+            let total = before ?? {
+              events: 0,
+              attempts: 0,
+              deadLettered: 0,
+              batches: 0,
+              seconds: 0,
+              eventsPerSecond: 0,
+              status: 'not_run',
+            };
+            const startedAt = Date.now();
+            const secondsBefore = total.seconds;
+            while (true) {
+              const run = await inTransaction(client, 'read write', settings, async () => {
+                const answered = await client.query<{ run: WorkerRun }>(
+                  'select fn_iu_route_worker_run($1, $2) as run',
+                  [input.cursorCode, input.batchSize],
+                );
+                return answered.rows[0]?.run;
+              });
+              if (run === undefined) throw new Error('fn_iu_route_worker_run returned no row');
+              total = add(total, run, secondsBefore + (Date.now() - startedAt) / 1000);
+              report(total);
+              const isOver = total.seconds * 1000 >= input.forMs;
+              const isEmpty = run.status !== 'ran' || run.seen < input.batchSize;
+              if (Context.current().cancellationSignal.aborted)
+                throw new CancelledFailure('the drain was cancelled');
+              if (isEmpty && isOver) return total;
+              if (isEmpty) await sleep(input.idleMs);
+            }
+          },
+        ),
       );
     } catch (error) {
       if (error instanceof CancelledFailure) throw error;
-      throw toActivityFailure(mapDatabaseError(error, `Draining cursor ${input.cursorCode}`), 'drain', attempt);
+      throw toActivityFailure(
+        mapDatabaseError(error, `Draining cursor ${input.cursorCode}`),
+        'drain',
+        attempt,
+      );
     }
   };
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { SluiceError } from '../contracts/error-codes.ts';
+import { mapDatabaseError } from '../target/map-database-error.ts';
 import { withSession } from '../target/open-session.ts';
 import type { StepWork } from './perform-step.ts';
 
@@ -28,10 +29,11 @@ export async function explainLockTimeout<T>(given: StepWork, work: () => Promise
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof SluiceError) || error.code !== 'lock_timeout') throw error;
+    const known = mapDatabaseError(error, `Step ${given.ref.stepId}`);
+    if (known.code !== 'lock_timeout') throw error;
     const isRecent = last !== undefined && Date.now() - last.seenAtMs <= lockTimeoutMs + 2 * LOOK_EVERY_MS;
     throw new SluiceError('lock_timeout', {
-      what: error.text.what,
+      what: known.text.what,
       expected: `The lock within lock_timeout = ${lockTimeoutMs} ms; held by ${isRecent ? last?.blockers : 'a session that has gone since'}.`,
       safe: 'The transaction was rolled back; nothing waits behind it.',
     });
@@ -42,7 +44,11 @@ export async function explainLockTimeout<T>(given: StepWork, work: () => Promise
 }
 
 /** Looks again and again from one session of its own, opened only where the work takes longer than a look. */
-async function watch({ client, target }: StepWork, ended: AbortSignal, see: (sighting: Sighting) => void): Promise<void> {
+async function watch(
+  { client, target }: StepWork,
+  ended: AbortSignal,
+  see: (sighting: Sighting) => void,
+): Promise<void> {
   const pid = (client as pg.Client & { processID?: number | null }).processID ?? 0;
   const interval = Math.max(20, Math.min(LOOK_EVERY_MS, target.lockTimeoutMs / 3));
   const pause = () => delay(interval, undefined, { signal: ended });

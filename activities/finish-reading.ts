@@ -19,7 +19,14 @@ export async function finishReading(
   const { client, target, ref, step, attempt } = given;
   const detail = [summary, describeChecks(checks)].filter((part) => part !== '').join('; ');
   if (verdict !== 'pass') {
-    await insertFailure(client, { ref, direction: 'do', attempt, code: `verdict_${verdict}`, message: detail, checks });
+    await insertFailure(client, {
+      ref,
+      direction: 'do',
+      attempt,
+      code: `verdict_${verdict}`,
+      message: detail,
+      checks,
+    });
     return { state: 'done', verdict, detail, checks, attempts: attempt };
   }
   const limits = { lockTimeoutMs: target.lockTimeoutMs, statementTimeoutMs: target.statementTimeoutMs.check };

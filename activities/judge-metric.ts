@@ -43,7 +43,8 @@ export function judgeMetric(metric: PlannedMetric, samples: readonly Sample[]): 
   if (last === undefined) verdict = 'not_run';
   else if (failedForGood || last.verdict === 'fail') verdict = 'fail';
   else if (last.verdict === 'not_run') verdict = 'not_run';
-  else if (tail.length === metric.consecutiveSuccess && tail.every((sample) => sample.verdict === 'pass')) verdict = 'pass';
+  else if (tail.length === metric.consecutiveSuccess && tail.every((sample) => sample.verdict === 'pass'))
+    verdict = 'pass';
   return {
     name: metric.name,
     unit: metric.unit,

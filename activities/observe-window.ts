@@ -30,11 +30,14 @@ export function observeWindow(dependencies: ActivityDependencies) {
     performStep(dependencies, ref, 'do', async (given) => {
       const { client } = given;
       const step = given.step as PlannedObserveStep;
-      const known = await inTransaction(client, 'read only', limits(given), () => enterStep(client, ref.runId, step.id));
+      const known = await inTransaction(client, 'read only', limits(given), () =>
+        enterStep(client, ref.runId, step.id),
+      );
       const recorded = recordedResult(known);
       if (recorded !== undefined) return recorded;
       const texts = new Map<string, string>();
-      for (const metric of step.metrics) texts.set(metric.name, await loadScript(client, metric.script.sha256));
+      for (const metric of step.metrics)
+        texts.set(metric.name, await loadScript(client, metric.script.sha256));
       const window = await openWindow(given, step);
       given.report(window);
       const samples = await readSamples(given, step, window);
@@ -43,7 +46,9 @@ export function observeWindow(dependencies: ActivityDependencies) {
         for (const metric of step.metrics) {
           const list = samples.get(metric.name) ?? [];
           if (list.length > taken) continue;
-          list.push(await takeSample(given, step, metric, texts.get(metric.name) ?? '', window.firstSample + taken));
+          list.push(
+            await takeSample(given, step, metric, texts.get(metric.name) ?? '', window.firstSample + taken),
+          );
         }
         const judged = step.metrics.map((metric) => judgeMetric(metric, samples.get(metric.name) ?? []));
         const isOver = Date.now() - window.openedAtMs >= step.windowMs;
@@ -92,7 +97,13 @@ async function takeSample(
   sampleNo: number,
 ): Promise<Sample> {
   const { client, ref } = given;
-  const value = await inTransaction(client, 'read only', limits(given), () => readValue(client, metric, text), 'rollback');
+  const value = await inTransaction(
+    client,
+    'read only',
+    limits(given),
+    () => readValue(client, metric, text),
+    'rollback',
+  );
   const verdict = judgeSample(metric, value);
   await client.query(
     `insert into sluice.observation (run_id, step_id, metric, sample_no, value, verdict)

@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import type { MacroInput } from '../contracts/macro-run.ts';
-import type { OpenedRun } from '../contracts/macro-activities.ts';
 import { SluiceError } from '../contracts/error-codes.ts';
+import type { OpenedRun } from '../contracts/macro-activities.ts';
+import type { MacroInput } from '../contracts/macro-run.ts';
 import { loadPlan } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { assertEngineCurrent } from '../target/install-engine.ts';

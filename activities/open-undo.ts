@@ -1,8 +1,8 @@
 import type pg from 'pg';
+import { SluiceError } from '../contracts/error-codes.ts';
 import type { OpenedUndo } from '../contracts/macro-activities.ts';
 import type { UndoInput } from '../contracts/macro-run.ts';
 import { isChange, type Plan } from '../contracts/plan.ts';
-import { SluiceError } from '../contracts/error-codes.ts';
 import { assertEngineCurrent } from '../target/install-engine.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { insertRun } from './open-run.ts';
@@ -23,7 +23,8 @@ export function openUndo(dependencies: ActivityDependencies) {
       await assertEngineCurrent(client);
       await settleUnfinishedRun(client, dependencies);
       const { run, plan } = await readRun(client, input.undoRunId);
-      if (run.kind === 'undo') throw refuse(`Run ${run.runNo} is itself an undo.`, 'A run that went forward.');
+      if (run.kind === 'undo')
+        throw refuse(`Run ${run.runNo} is itself an undo.`, 'A run that went forward.');
       await refuseWhileLaterRunsStand(client, run.runNo);
       const fingerprint = await readDatabaseFingerprint(client);
       const row = await insertRun(client, dependencies, {
@@ -34,7 +35,12 @@ export function openUndo(dependencies: ActivityDependencies) {
         fingerprint,
         ...input,
       });
-      return { ...row, plan, planHash: run.planHash, undoStepIds: await standingSteps(client, run.runId, plan) };
+      return {
+        ...row,
+        plan,
+        planHash: run.planHash,
+        undoStepIds: await standingSteps(client, run.runId, plan),
+      };
     });
 }
 

@@ -1,9 +1,9 @@
 import { activityInfo, CancelledFailure, Context } from '@temporalio/activity';
 import type pg from 'pg';
+import { SluiceError } from '../contracts/error-codes.ts';
 import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { Plan, PlannedStep } from '../contracts/plan.ts';
-import { SluiceError } from '../contracts/error-codes.ts';
 import { databaseDetail } from '../target/map-database-error.ts';
 import { withSession } from '../target/open-session.ts';
 import { cancelOnRequest } from './cancel-on-request.ts';
@@ -64,7 +64,8 @@ export async function performStep<T>(
       await recordFailure(url, { ref, direction, attempt, code: failure.type ?? 'unexpected', message });
     }
     // A worker that shuts down interrupts as well; the server then tries the step again elsewhere.
-    if (isInterrupted) throw new CancelledFailure(`${where} was interrupted; its transaction was rolled back.`);
+    if (isInterrupted)
+      throw new CancelledFailure(`${where} was interrupted; its transaction was rolled back.`);
     if (cancellationDetails?.cancelRequested === true) {
       throw new CancelledFailure(`${where} was cancelled, and had failed: ${failure.message}`);
     }
@@ -78,7 +79,11 @@ function isInterruption(error: unknown): boolean {
   const cause = error instanceof SluiceError ? (error.cause ?? error) : error;
   if (!(cause instanceof Error)) return false;
   const QUERY_CANCELED = '57014';
-  return cause.name === 'AbortError' || cause instanceof CancelledFailure || (cause as { code?: string }).code === QUERY_CANCELED;
+  return (
+    cause.name === 'AbortError' ||
+    cause instanceof CancelledFailure ||
+    (cause as { code?: string }).code === QUERY_CANCELED
+  );
 }
 
 /**

@@ -4,7 +4,9 @@ import { withTarget } from './with-target.ts';
 
 /** Digest of the cluster's identity and of every definition in the database; data is not part of it. */
 export async function readDatabaseFingerprint(client: pg.Client): Promise<string> {
-  const found = await client.query<{ fingerprint: string }>('select sluice.fn_database_fingerprint() as fingerprint');
+  const found = await client.query<{ fingerprint: string }>(
+    'select sluice.fn_database_fingerprint() as fingerprint',
+  );
   return found.rows[0]?.fingerprint ?? '';
 }
 

@@ -58,7 +58,11 @@ export async function writeReceipt(client: pg.Client, receipt: NewReceipt): Prom
 }
 
 /** Every receipt of a step, both directions. */
-export async function readReceipts(client: pg.Client, runId: string, stepId: string): Promise<readonly Receipt[]> {
+export async function readReceipts(
+  client: pg.Client,
+  runId: string,
+  stepId: string,
+): Promise<readonly Receipt[]> {
   const found = await client.query<Receipt>(
     `select part, direction, state, verdict, detail, checks, facts, attempt
      from sluice.step_receipt
@@ -72,7 +76,8 @@ export async function readReceipts(client: pg.Client, runId: string, stepId: str
 /** The result that a finished step's receipt recorded, if it has one. */
 export function recordedResult(receipts: readonly Receipt[]): StepResult | undefined {
   const receipt = receipts.find((candidate) => candidate.direction === 'do' && candidate.part === '');
-  if (receipt === undefined || (receipt.state !== 'done' && receipt.state !== 'already_applied')) return undefined;
+  if (receipt === undefined || (receipt.state !== 'done' && receipt.state !== 'already_applied'))
+    return undefined;
   const { state, verdict, detail, checks, attempt } = receipt;
   return { state, verdict, detail, checks, attempts: attempt };
 }
@@ -84,7 +89,11 @@ export function recordedResult(receipts: readonly Receipt[]): StepResult | undef
  * @returns the step's receipts
  * @throws SluiceError `step_busy` (retried), `run_undone`, `step_voided`
  */
-export async function enterStep(client: pg.Client, runId: string, stepId: string): Promise<readonly Receipt[]> {
+export async function enterStep(
+  client: pg.Client,
+  runId: string,
+  stepId: string,
+): Promise<readonly Receipt[]> {
   const entered = await client.query<{ locked: boolean; finished: boolean; undoing: boolean }>(
     `select
        pg_try_advisory_xact_lock(hashtextextended('sluice.step ' || $1 || ' ' || $2, 0)) as locked,

@@ -1,6 +1,6 @@
+import { SluiceError } from '../contracts/error-codes.ts';
 import type { RecordedControl, StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
-import { SluiceError } from '../contracts/error-codes.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { performStep } from './perform-step.ts';
@@ -16,7 +16,10 @@ import { insertControl } from './record-control.ts';
 export function recordApproval(dependencies: ActivityDependencies) {
   return (input: RecordedControl & StepRef): Promise<StepResult> =>
     performStep(dependencies, input, 'do', async ({ client, target, step, attempt, startedAt }) => {
-      const limits = { lockTimeoutMs: target.lockTimeoutMs, statementTimeoutMs: target.statementTimeoutMs.check };
+      const limits = {
+        lockTimeoutMs: target.lockTimeoutMs,
+        statementTimeoutMs: target.statementTimeoutMs.check,
+      };
       return inTransaction(client, 'read write', limits, async () => {
         const recorded = recordedResult(await enterStep(client, input.runId, input.stepId));
         if (recorded !== undefined) return recorded;

@@ -9,7 +9,10 @@ import { enterStep, recordedResult, writeReceipt } from './receipts.ts';
 export function recordChild(dependencies: ActivityDependencies) {
   return (input: StepRef & { workflowId: string; result: string }): Promise<StepResult> =>
     performStep(dependencies, input, 'do', ({ client, target, step, attempt, startedAt }) => {
-      const limits = { lockTimeoutMs: target.lockTimeoutMs, statementTimeoutMs: target.statementTimeoutMs.check };
+      const limits = {
+        lockTimeoutMs: target.lockTimeoutMs,
+        statementTimeoutMs: target.statementTimeoutMs.check,
+      };
       return inTransaction(client, 'read write', limits, async () => {
         const recorded = recordedResult(await enterStep(client, input.runId, input.stepId));
         if (recorded !== undefined) return recorded;

@@ -8,7 +8,9 @@ import { withTarget } from './with-target.ts';
 /** The activity that records what a person did to a run; a repeated record is the same record. */
 export function recordControl(dependencies: ActivityDependencies) {
   return (input: RecordedControl): Promise<void> =>
-    withTarget(dependencies, input.target, 'record-control', ({ client }) => insertControl(client, dependencies, input));
+    withTarget(dependencies, input.target, 'record-control', ({ client }) =>
+      insertControl(client, dependencies, input),
+    );
 }
 
 /** Inserts the row in the caller's transaction, with the identity that Temporal recorded for the caller. */

@@ -1,8 +1,8 @@
 import { CancelledFailure } from '@temporalio/activity';
+import { SluiceError } from '../contracts/error-codes.ts';
 import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { PlannedCheckStep } from '../contracts/plan.ts';
-import { SluiceError } from '../contracts/error-codes.ts';
 import { type CheckRow, combineVerdicts } from '../contracts/verdict.ts';
 import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
@@ -20,7 +20,9 @@ export function runCheck(dependencies: ActivityDependencies) {
   return (ref: StepRef): Promise<StepResult> =>
     performStep(dependencies, ref, 'do', async (given) => {
       const { client, step } = given;
-      const known = await inTransaction(client, 'read only', limits(given), () => enterStep(client, ref.runId, step.id));
+      const known = await inTransaction(client, 'read only', limits(given), () =>
+        enterStep(client, ref.runId, step.id),
+      );
       const recorded = recordedResult(known);
       if (recorded !== undefined) return recorded;
       const checks: CheckRow[] = [];
@@ -55,7 +57,11 @@ async function readOnly(given: StepWork, path: string, text: string): Promise<re
 }
 
 export function nothingReported(path: string): CheckRow {
-  return { checkId: path, verdict: 'not_run', detail: 'the script reported no check, so it has shown nothing' };
+  return {
+    checkId: path,
+    verdict: 'not_run',
+    detail: 'the script reported no check, so it has shown nothing',
+  };
 }
 
 function limits(given: StepWork) {

@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import type { FilePair, PlannedChangeStep } from '../contracts/plan.ts';
 import { SluiceError } from '../contracts/error-codes.ts';
+import type { FilePair, PlannedChangeStep } from '../contracts/plan.ts';
 import { combineVerdicts } from '../contracts/verdict.ts';
 import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';

@@ -1,8 +1,8 @@
 import type pg from 'pg';
+import { SluiceError } from '../contracts/error-codes.ts';
 import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { PlannedCheckStep } from '../contracts/plan.ts';
-import { SluiceError } from '../contracts/error-codes.ts';
 import { type CheckRow, combineVerdicts } from '../contracts/verdict.ts';
 import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
@@ -27,7 +27,9 @@ export function runProbe(dependencies: ActivityDependencies) {
       const { client } = given;
       const step = given.step as PlannedCheckStep;
       const settings = limits(given);
-      const known = await inTransaction(client, 'read only', settings, () => enterStep(client, ref.runId, step.id));
+      const known = await inTransaction(client, 'read only', settings, () =>
+        enterStep(client, ref.runId, step.id),
+      );
       const recorded = recordedResult(known);
       if (recorded !== undefined) return recorded;
       const before = await readSequences(client);
@@ -74,7 +76,8 @@ async function tryProbe(given: StepWork, step: PlannedCheckStep) {
       return { xid, checks, tries };
     } catch (error) {
       const code = error instanceof SluiceError ? error.code : 'unexpected';
-      if ((code !== 'transient' && code !== 'lock_timeout' && code !== 'step_busy') || tries >= MAX_TRIES) throw error;
+      if ((code !== 'transient' && code !== 'lock_timeout' && code !== 'step_busy') || tries >= MAX_TRIES)
+        throw error;
       given.report({ probeTries: tries });
       await new Promise((resolve) => setTimeout(resolve, 100 * tries));
     }

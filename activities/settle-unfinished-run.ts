@@ -25,7 +25,10 @@ interface UnfinishedRun {
  *
  * @throws SluiceError `target_conflict`
  */
-export async function settleUnfinishedRun(client: pg.Client, dependencies: ActivityDependencies): Promise<void> {
+export async function settleUnfinishedRun(
+  client: pg.Client,
+  dependencies: ActivityDependencies,
+): Promise<void> {
   const current = currentExecution();
   const found = await client.query<UnfinishedRun>(
     `select run_id, run_no, macro, workflow_id, temporal_run_id, temporal_namespace, temporal_address, temporal_cluster_id

@@ -22,7 +22,13 @@ export async function stepHolds(given: StepWork, step: PlannedChangeStep): Promi
     lockTimeoutMs: target.lockTimeoutMs,
     statementTimeoutMs: target.statementTimeoutMs.check,
   };
-  const { checks } = await inTransaction(client, 'read only', limits, () => runScript(client, path, text), 'rollback');
+  const { checks } = await inTransaction(
+    client,
+    'read only',
+    limits,
+    () => runScript(client, path, text),
+    'rollback',
+  );
   if (combineVerdicts(checks.map((check) => check.verdict)) !== 'pass') return undefined;
   const detail = `holds already: ${checks.map((check) => check.checkId).join(', ')}`;
   await inTransaction(client, 'read write', limits, async () => {

@@ -3,10 +3,10 @@ import { Context } from '@temporalio/activity';
 import type { BackupReceipt } from '../backup/backup-receipt.ts';
 import { proveDump } from '../backup/prove-dump.ts';
 import { takeBackupFile } from '../backup/take-backup-file.ts';
+import { SluiceError } from '../contracts/error-codes.ts';
 import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { PlannedBackupStep } from '../contracts/plan.ts';
-import { SluiceError } from '../contracts/error-codes.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import type { BackupFacts } from './demand-backup.ts';
 import type { ActivityDependencies } from './dependencies.ts';
@@ -23,12 +23,23 @@ export function takeBackup(dependencies: ActivityDependencies) {
     performStep(dependencies, ref, 'do', async (given) => {
       const { client, target } = given;
       const step = given.step as PlannedBackupStep;
-      const limits = { lockTimeoutMs: target.lockTimeoutMs, statementTimeoutMs: target.statementTimeoutMs.check };
-      const known = await inTransaction(client, 'read only', limits, () => enterStep(client, ref.runId, step.id));
+      const limits = {
+        lockTimeoutMs: target.lockTimeoutMs,
+        statementTimeoutMs: target.statementTimeoutMs.check,
+      };
+      const known = await inTransaction(client, 'read only', limits, () =>
+        enterStep(client, ref.runId, step.id),
+      );
       const recorded = recordedResult(known);
       if (recorded !== undefined) return recorded;
       if (step.mode === 'none') {
-        return finishReading(given, 'pass', [], { mode: 'none', reason: step.reason }, `no backup: ${step.reason}`);
+        return finishReading(
+          given,
+          'pass',
+          [],
+          { mode: 'none', reason: step.reason },
+          `no backup: ${step.reason}`,
+        );
       }
       const receipt = await dumpAndProve(given);
       const facts: BackupFacts = { ...receipt, mode: 'dump', host: hostname(), receipt };
@@ -56,7 +67,11 @@ async function dumpAndProve({ target, run, step, attempt, report }: StepWork): P
     onProgress: report,
   });
   const restored = proven.restoredTables;
-  if (restored === null || restored.compared !== restored.equal || restored.compared !== proven.tables.length) {
+  if (
+    restored === null ||
+    restored.compared !== restored.equal ||
+    restored.compared !== proven.tables.length
+  ) {
     throw new SluiceError('backup_corrupt', {
       what: `${proven.file} was restored, but ${restored?.equal ?? 0} of ${proven.tables.length} tables have the rows of the snapshot.`,
       expected: 'Equal row counts in every table.',

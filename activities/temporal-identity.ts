@@ -9,8 +9,15 @@ interface Execution {
 type HistoryEvent = proto.api.history.v1.IHistoryEvent;
 
 /** Identity that Temporal recorded for the start of an execution; null where it cannot be read. */
-export function startIdentity(dependencies: ActivityDependencies, execution: Execution): Promise<string | null> {
-  return findInHistory(dependencies, execution, (event) => event.workflowExecutionStartedEventAttributes?.identity);
+export function startIdentity(
+  dependencies: ActivityDependencies,
+  execution: Execution,
+): Promise<string | null> {
+  return findInHistory(
+    dependencies,
+    execution,
+    (event) => event.workflowExecutionStartedEventAttributes?.identity,
+  );
 }
 
 /** Identity of the caller whose update was accepted under `updateId`. */
@@ -26,7 +33,10 @@ export function updateIdentity(
 }
 
 /** Identity of the caller who asked for the cancellation. */
-export function cancelIdentity(dependencies: ActivityDependencies, execution: Execution): Promise<string | null> {
+export function cancelIdentity(
+  dependencies: ActivityDependencies,
+  execution: Execution,
+): Promise<string | null> {
   return findInHistory(
     dependencies,
     execution,

@@ -1,13 +1,14 @@
+import { SluiceError } from '../contracts/error-codes.ts';
 import type { StepRef } from '../contracts/macro-activities.ts';
 import type { UndoResult } from '../contracts/macro-run.ts';
 import { type FilePair, isChange } from '../contracts/plan.ts';
-import { SluiceError } from '../contracts/error-codes.ts';
 import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
+import { mapDatabaseError } from '../target/map-database-error.ts';
 import { runScript } from '../target/run-script.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { explainLockTimeout } from './explain-lock-timeout.ts';
-import { performStep, sessionName, type StepWork } from './perform-step.ts';
+import { performStep, type StepWork, sessionName } from './perform-step.ts';
 import { enterUndo, writeReceipt } from './receipts.ts';
 import { insertFailure } from './record-failure.ts';
 
@@ -29,12 +30,11 @@ export function undoChange(dependencies: ActivityDependencies) {
           results.push(await explainLockTimeout(given, () => undoFile(given, ref, pair)));
         }
       } catch (error) {
-        if (!(error instanceof SluiceError)) throw error;
-        if (error.code === 'lock_timeout' || error.code === 'step_busy') await terminateOwnZombies(given);
-        if (error.code !== 'rollback_refused') throw error;
-        const { attempt, client } = given;
-        await insertFailure(client, { ref, direction: 'undo', attempt, code: error.code, message: error.message });
-        return { state: 'refused', detail: error.text.what };
+        const { code, message, text } = mapDatabaseError(error, `Step ${step.id} (undo)`);
+        if (code === 'lock_timeout' || code === 'step_busy') await terminateOwnZombies(given);
+        if (code !== 'rollback_refused') throw error;
+        await insertFailure(given.client, { ref, direction: 'undo', attempt: given.attempt, code, message });
+        return { state: 'refused', detail: text.what };
       }
       return summarise(results);
     });
@@ -65,7 +65,12 @@ async function undoFile(given: StepWork, ref: Reference, pair: FilePair): Promis
       return { state: 'nothing_to_undo', detail: 'held before this run; left as it was' };
     }
     if (slot === 'empty') {
-      await writeReceipt(client, { ...receipt, direction: 'undo', state: 'voided', detail: 'nothing had been done' });
+      await writeReceipt(client, {
+        ...receipt,
+        direction: 'undo',
+        state: 'voided',
+        detail: 'nothing had been done',
+      });
       return { state: 'voided', detail: 'nothing had been done; its slot is closed' };
     }
     if (pair.undo === null) throw irreversible(given, pair);

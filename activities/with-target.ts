@@ -16,7 +16,10 @@ export async function withTarget<T>(
   try {
     const target = await dependencies.openTarget(name);
     return await withHeartbeat(() =>
-      withSession({ url: target.url, applicationName: `sluice:${purpose}` }, (client) => work({ client, target })),
+      withSession({ url: target.url, applicationName: `sluice:${purpose}` }, async (client) => {
+        await client.query(`set lock_timeout = ${target.lockTimeoutMs}`);
+        return work({ client, target });
+      }),
     );
   } catch (error) {
     throw toActivityFailure(error, `Target ${name} (${purpose})`, activityInfo().attempt, direction);

@@ -28,7 +28,9 @@ export function medians(rounds: Benchmark['rounds']): Record<string, number> {
 export function printBenchmark(benchmark: Benchmark, isJson: boolean): void {
   const { rounds, median: middle, ratios, settings } = benchmark;
   if (isJson) {
-    process.stdout.write(`${JSON.stringify({ rounds, median: middle, ratios, settings: { ...machine(), ...settings } })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ rounds, median: middle, ratios, settings: { ...machine(), ...settings } })}\n`,
+    );
     return;
   }
   const line = (figures: Readonly<Record<string, number>>) =>
@@ -38,7 +40,8 @@ export function printBenchmark(benchmark: Benchmark, isJson: boolean): void {
   process.stdout.write(`${benchmark.name}: ${rounds.length} rounds\n`);
   for (const one of rounds) process.stdout.write(`  ${line(one)}\n`);
   process.stdout.write(`median  ${line(middle)}\nratios  ${line(ratios)}\n`);
-  for (const [name, value] of Object.entries({ ...machine(), ...settings })) process.stdout.write(`${name}: ${value}\n`);
+  for (const [name, value] of Object.entries({ ...machine(), ...settings }))
+    process.stdout.write(`${name}: ${value}\n`);
 }
 
 export function round(value: number): number {
@@ -46,5 +49,10 @@ export function round(value: number): number {
 }
 
 function machine(): Record<string, string | number> {
-  return { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, kernel: release(), node: process.version };
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    kernel: release(),
+    node: process.version,
+  };
 }

@@ -24,11 +24,17 @@ const TARGET = 'bench';
  */
 export async function run(rounds: number): Promise<Benchmark> {
   const dir = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-  const stack = await startStack({ stateDir: join(dir, 'state'), progress: (line) => process.stderr.write(`${line}\n`) });
+  const stack = await startStack({
+    stateDir: join(dir, 'state'),
+    progress: (line) => process.stderr.write(`${line}\n`),
+  });
   const { url } = stack.postgres;
   try {
     await withSession({ url, applicationName: 'sluice:bench' }, (client) => installEngine(client));
-    const endpoint = { connectionOptions: stack.temporal.connectionOptions, namespace: stack.temporal.namespace };
+    const endpoint = {
+      connectionOptions: stack.temporal.connectionOptions,
+      namespace: stack.temporal.namespace,
+    };
     const worker = await startWorker({ endpoint, openTarget: async () => access(url, dir) });
     const connection = await Connection.connect(stack.temporal.connectionOptions);
     const client = new Client({ connection, namespace: stack.temporal.namespace });
@@ -53,7 +59,12 @@ export async function run(rounds: number): Promise<Benchmark> {
       rounds: measured,
       median: medians(measured),
       ratios: medians(ratios),
-      settings: { steps: STEPS, postgresql: stack.postgres.version, temporal: stack.temporal.version, fsync: 'on' },
+      settings: {
+        steps: STEPS,
+        postgresql: stack.postgres.version,
+        temporal: stack.temporal.version,
+        fsync: 'on',
+      },
     };
   } finally {
     await stack.stop();
@@ -61,7 +72,8 @@ export async function run(rounds: number): Promise<Benchmark> {
   }
 }
 
-const body = (way: string, one: number, step: number) => `create table ${way}_${one}_${step} (id integer primary key);\n`;
+const body = (way: string, one: number, step: number) =>
+  `create table ${way}_${one}_${step} (id integer primary key);\n`;
 
 async function runMacro(client: Client, url: string, one: number): Promise<number> {
   const texts = new Map<string, string>();
@@ -80,7 +92,13 @@ async function runMacro(client: Client, url: string, one: number): Promise<numbe
     disable: [],
     next: null,
     steps: [
-      { ...common, id: 'backup', kind: 'backup', mode: 'none', reason: 'a benchmark of the engine, not of pg_dump' },
+      {
+        ...common,
+        id: 'backup',
+        kind: 'backup',
+        mode: 'none',
+        reason: 'a benchmark of the engine, not of pg_dump',
+      },
       ...Array.from({ length: STEPS }, (_, step) => ({
         ...common,
         id: `step-${step}`,
@@ -99,9 +117,14 @@ async function runMacro(client: Client, url: string, one: number): Promise<numbe
   const canonical = canonicalJson(plan);
   const planHash = sha256Hex(canonical);
   const built = { plan, planHash, canonical, scripts: texts, notes: [] };
-  await withSession({ url, applicationName: 'sluice:bench' }, (session) => storePlan(session, built, { actor: 'bench' }));
+  await withSession({ url, applicationName: 'sluice:bench' }, (session) =>
+    storePlan(session, built, { actor: 'bench' }),
+  );
   const startedAt = performance.now();
-  const handle = await startMacro({ client, macro: plan.macro }, { target: TARGET, planHash, actor: 'bench', reason: 'benchmark' });
+  const handle = await startMacro(
+    { client, macro: plan.macro },
+    { target: TARGET, planHash, actor: 'bench', reason: 'benchmark' },
+  );
   const status = await awaitOutcome(handle);
   const took = performance.now() - startedAt;
   if (status.outcome !== 'succeeded') throw new Error(`the run ended as ${status.outcome}: ${status.cause}`);
@@ -120,9 +143,18 @@ async function runPsql(dir: string, url: string, one: number): Promise<number> {
     PGDATABASE: decodeURIComponent(address.pathname.slice(1)),
   };
   const startedAt = performance.now();
-  await execa('sh', ['-c', 'for file in "$@"; do psql -X -q -1 -v ON_ERROR_STOP=1 -f "$file" || exit 1; done', 'sh', ...files], {
-    env,
-  });
+  await execa(
+    'sh',
+    [
+      '-c',
+      'for file in "$@"; do psql -X -q -1 -v ON_ERROR_STOP=1 -f "$file" || exit 1; done',
+      'sh',
+      ...files,
+    ],
+    {
+      env,
+    },
+  );
   return performance.now() - startedAt;
 }
 

@@ -1,5 +1,5 @@
 import { SluiceError } from '../contracts/error-codes.ts';
-import { printBenchmark, type Benchmark } from './benchmark.ts';
+import { type Benchmark, printBenchmark } from './benchmark.ts';
 
 /** Benchmarks by name; each is loaded only when it is asked for. */
 const BENCHMARKS: Readonly<Record<string, () => Promise<{ run: (rounds: number) => Promise<Benchmark> }>>> = {

@@ -12,7 +12,8 @@ export async function awaitOutcome(handle: Pick<WorkflowHandle, 'result' | 'quer
   try {
     return (await handle.result()) as MacroStatus;
   } catch (error) {
-    const cause = error instanceof Error ? (error.cause as { details?: readonly unknown[] } | undefined) : undefined;
+    const cause =
+      error instanceof Error ? (error.cause as { details?: readonly unknown[] } | undefined) : undefined;
     const detail = cause?.details?.[0] as MacroStatus | undefined;
     if (detail?.outcome !== undefined && detail.outcome !== null) return detail;
     const asked = await handle.query<MacroStatus>(STATUS_QUERY).catch(() => undefined);

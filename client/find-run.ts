@@ -28,7 +28,10 @@ const COLUMNS = `run_id as "runId", run_no::int as "runNo", kind, macro, target,
 
 /** Runs of a target, the newest first. */
 export async function listRuns(client: pg.Client, limit = 50): Promise<readonly KnownRun[]> {
-  const found = await client.query<KnownRun>(`select ${COLUMNS} from sluice.run order by run_no desc limit $1`, [limit]);
+  const found = await client.query<KnownRun>(
+    `select ${COLUMNS} from sluice.run order by run_no desc limit $1`,
+    [limit],
+  );
   return found.rows;
 }
 

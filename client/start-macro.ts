@@ -1,8 +1,17 @@
-import { type Client, WorkflowExecutionAlreadyStartedError, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import {
+  type Client,
+  WorkflowExecutionAlreadyStartedError,
+  type WorkflowHandleWithFirstExecutionRunId,
+} from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import { SluiceError } from '../contracts/error-codes.ts';
 import type { MacroInput, UndoInput } from '../contracts/macro-run.ts';
-import { MACRO_TASK_QUEUE, MACRO_WORKFLOW_TYPE, macroWorkflowId, UNDO_WORKFLOW_TYPE } from '../contracts/names.ts';
+import {
+  MACRO_TASK_QUEUE,
+  MACRO_WORKFLOW_TYPE,
+  macroWorkflowId,
+  UNDO_WORKFLOW_TYPE,
+} from '../contracts/names.ts';
 
 export interface StartOptions {
   readonly client: Client;
@@ -16,12 +25,18 @@ export interface StartOptions {
  *
  * @throws SluiceError `target_conflict`
  */
-export function startMacro(options: StartOptions, input: MacroInput): Promise<WorkflowHandleWithFirstExecutionRunId> {
+export function startMacro(
+  options: StartOptions,
+  input: MacroInput,
+): Promise<WorkflowHandleWithFirstExecutionRunId> {
   return start(options, MACRO_WORKFLOW_TYPE, input, `${options.macro} on ${input.target}`);
 }
 
 /** Starts the undo of a run that has ended or was terminated, under the same workflow id. */
-export function startUndo(options: StartOptions, input: UndoInput): Promise<WorkflowHandleWithFirstExecutionRunId> {
+export function startUndo(
+  options: StartOptions,
+  input: UndoInput,
+): Promise<WorkflowHandleWithFirstExecutionRunId> {
   return start(options, UNDO_WORKFLOW_TYPE, input, `rollback of ${options.macro} on ${input.target}`);
 }
 

@@ -14,12 +14,15 @@ const DOCUMENTS = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs'];
 /**
  * Lays out the project's documents at two points of their git history: the first commit that has them, and the
  * last. Without a history that has two (a downloaded archive, a shallow clone), the earlier point is the working
- * tree with the last section of each file left out, as it was before that section was written.
+ * tree with the last paragraph of each section left out, as a draft of it would be.
  *
  * @param root of the checkout
  * @param into a folder of the caller's, made when it is absent
  */
-export async function documentPoints(root: string, into: string): Promise<readonly [DocumentPoint, DocumentPoint]> {
+export async function documentPoints(
+  root: string,
+  into: string,
+): Promise<readonly [DocumentPoint, DocumentPoint]> {
   const earlier = join(into, 'earlier');
   const later = join(into, 'later');
   await Promise.all([mkdir(earlier, { recursive: true }), mkdir(later, { recursive: true })]);
@@ -37,10 +40,10 @@ export async function documentPoints(root: string, into: string): Promise<readon
     for (const dir of [earlier, later]) await cp(join(root, name), join(dir, name), { recursive: true });
   }
   for (const file of await readdir(earlier, { recursive: true })) {
-    if (file.endsWith('.md')) await leaveOutLastSection(join(earlier, file));
+    if (file.endsWith('.md')) await leaveOutLastParagraphs(join(earlier, file));
   }
   return [
-    { dir: earlier, origin: 'working tree, last sections left out' },
+    { dir: earlier, origin: 'working tree, last paragraphs left out' },
     { dir: later, origin: 'working tree' },
   ];
 }
@@ -61,8 +64,11 @@ async function layOut(root: string, commit: string, dir: string): Promise<void> 
   await archive.pipe('tar', ['-x', '-C', dir]);
 }
 
-async function leaveOutLastSection(file: string): Promise<void> {
-  const text = await readFile(file, 'utf8');
-  const at = text.lastIndexOf('\n## ');
-  if (at > 0) await writeFile(file, text.slice(0, at + 1));
+async function leaveOutLastParagraphs(file: string): Promise<void> {
+  const sections = (await readFile(file, 'utf8')).split(/\n(?=## )/);
+  const shortened = sections.map((section) => {
+    const paragraphs = section.trimEnd().split('\n\n');
+    return paragraphs.length < 3 ? section : `${paragraphs.slice(0, -1).join('\n\n')}\n`;
+  });
+  await writeFile(file, shortened.join('\n'));
 }

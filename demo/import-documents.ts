@@ -3,7 +3,11 @@ import { importMarkdown } from '../iu/import-markdown.ts';
 import type { DocumentPoint } from './document-points.ts';
 
 /** Imports one wording of the documents: new sections become units, edited ones new versions with their events. */
-export async function importDocuments(sql: pg.Client, point: DocumentPoint, say: (line: string) => void): Promise<void> {
+export async function importDocuments(
+  sql: pg.Client,
+  point: DocumentPoint,
+  say: (line: string) => void,
+): Promise<void> {
   const imported = await importMarkdown(sql, {
     dir: point.dir,
     prefix: 'sluice',

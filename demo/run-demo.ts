@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import type { ActivityDependencies } from '../activities/dependencies.ts';
+import { healthOf, type OutboxHealth } from '../cli/outbox-health.ts';
 import { uiLink } from '../client/ui-link.ts';
 import { startStack } from '../local/start-stack.ts';
 import { installEngine } from '../target/install-engine.ts';
@@ -12,7 +13,7 @@ import { startWorker } from '../worker.ts';
 import { documentPoints } from './document-points.ts';
 import { ofEmbeddedServers } from './embedded-environment.ts';
 import { importDocuments } from './import-documents.ts';
-import { readOutbox } from './read-outbox.ts';
+import { type AttemptCount, readAttempts } from './read-attempts.ts';
 import { type DemoRun, runOneMacro } from './run-one-macro.ts';
 
 export const DEMO_TARGET = 'local';
@@ -25,11 +26,11 @@ export interface DemoOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What the demo shows; `--json` prints it as it is, but for `footnotes`. */
+/** What the demo shows; `--json` prints its runs and its health. */
 export interface DemoResult {
   readonly runs: readonly DemoRun[];
-  readonly health: Readonly<Record<string, unknown>>;
-  readonly organicAttempts: readonly { readonly decision: string; readonly status: string; readonly count: number }[];
+  readonly health: OutboxHealth;
+  readonly organicAttempts: readonly AttemptCount[];
   readonly uiUrl: string;
 }
 
@@ -46,8 +47,13 @@ export async function runDemo({ say, stateDir = '.sluice', signal }: DemoOptions
     progress: say,
     ...(signal === undefined ? {} : { signal }),
   });
-  say(`Temporal ${stack.temporal.version} (${stack.temporal.rung}) and PostgreSQL ${stack.postgres.version} (${stack.postgres.rung}) are up.`);
-  const endpoint = { connectionOptions: stack.temporal.connectionOptions, namespace: stack.temporal.namespace };
+  say(
+    `Temporal ${stack.temporal.version} (${stack.temporal.rung}) and PostgreSQL ${stack.postgres.version} (${stack.postgres.rung}) are up.`,
+  );
+  const endpoint = {
+    connectionOptions: stack.temporal.connectionOptions,
+    namespace: stack.temporal.namespace,
+  };
   const { url } = stack.postgres;
   const openTarget: ActivityDependencies['openTarget'] = async (name) => ({
     name,
@@ -82,7 +88,7 @@ export async function runDemo({ say, stateDir = '.sluice', signal }: DemoOptions
     runs.push(
       await runOneMacro(parts, 'worker-live-dry-run', { onObserve: () => importDocuments(sql, later, say) }),
     );
-    return { runs, uiUrl, ...(await readOutbox(sql)) };
+    return { runs, uiUrl, health: await healthOf(sql), organicAttempts: await readAttempts(sql) };
   } finally {
     await worker.stop();
     await connection.close();

@@ -49,7 +49,9 @@ export async function runOneMacro(
   const manifestPath = join(SHIPPED_MACROS, macro, 'macro.yaml');
   const built = await buildPlan({ manifestPath, target, schema: 'public' });
   await storePlan(sql, built, { actor: REQUESTER });
-  say(`\n${macro}: ${built.plan.title}. Plan ${built.planHash.slice(0, 12)}, ${built.plan.steps.length} steps.`);
+  say(
+    `\n${macro}: ${built.plan.title}. Plan ${built.planHash.slice(0, 12)}, ${built.plan.steps.length} steps.`,
+  );
   const handle = await startMacro(
     { client, macro },
     { target, planHash: built.planHash, actor: REQUESTER, reason: 'npm start' },
@@ -57,6 +59,7 @@ export async function runOneMacro(
   say(`${macro}: ${parts.link(handle.workflowId, handle.firstExecutionRunId)}`);
   const shown = new Map<string, string>();
   let approved = '';
+  let turnedBack = false;
   let observed: Promise<void> | undefined;
   const status = await followRun(handle, {
     ...(parts.signal === undefined ? {} : { signal: parts.signal }),
@@ -67,7 +70,17 @@ export async function runOneMacro(
         approved = pending.fingerprint;
         say(`  ${pending.stepId}: ${APPROVER} approves plan ${pending.planHash.slice(0, 12)}`);
         const { planHash, fingerprint } = pending;
-        await sendUpdate(handle, 'approve', { actor: APPROVER, reason: 'the demo approves openly', planHash, fingerprint });
+        await sendUpdate(handle, 'approve', {
+          actor: APPROVER,
+          reason: 'the demo approves openly',
+          planHash,
+          fingerprint,
+        });
+      }
+      if (now.held !== null && !turnedBack) {
+        turnedBack = true;
+        say(`  held: ${now.held.reason}. Nobody is here to look at it, so the demo rolls the run back.`);
+        await sendUpdate(handle, 'rollback', { actor: REQUESTER, reason: 'held, and nobody to look at it' });
       }
       const observing = now.steps.find((step) => step.kind === 'observe');
       if (observing?.state === 'running') observed ??= hooks.onObserve?.();
@@ -81,7 +94,13 @@ export async function runOneMacro(
     runId,
     workflowId: handle.workflowId,
     outcome: status.outcome ?? 'unknown',
-    steps: status.steps.map(({ id, kind, verdict, attempts, durationMs }) => ({ id, kind, verdict, attempts, durationMs })),
+    steps: status.steps.map(({ id, kind, verdict, attempts, durationMs }) => ({
+      id,
+      kind,
+      verdict,
+      attempts,
+      durationMs,
+    })),
     report: report.html,
   };
 }
@@ -91,5 +110,7 @@ function sayChange(shown: Map<string, string>, step: StepStatus, say: (line: str
   if (shown.get(step.id) === now || step.state === 'pending') return;
   shown.set(step.id, now);
   if (step.state === 'running') return;
-  say(`  ${step.id} (${step.kind}): ${step.state.replace('_', ' ')}, ${(step.durationMs / 1000).toFixed(1)} s. ${step.detail}`);
+  say(
+    `  ${step.id} (${step.kind}): ${step.state.replace('_', ' ')}, ${(step.durationMs / 1000).toFixed(1)} s. ${step.detail}`,
+  );
 }

@@ -32,7 +32,10 @@ export async function inTransaction<T>(
   work: () => Promise<T>,
   end: 'commit' | 'rollback' = 'commit',
 ): Promise<T> {
-  const path = settings.schema === undefined ? 'pg_catalog, pg_temp' : `${client.escapeIdentifier(settings.schema)}, pg_temp`;
+  const path =
+    settings.schema === undefined
+      ? 'pg_catalog, pg_temp'
+      : `${client.escapeIdentifier(settings.schema)}, pg_temp`;
   await client.query(
     `${BEGIN[mode]};
      set local search_path = ${path};
@@ -44,7 +47,8 @@ export async function inTransaction<T>(
   try {
     const result = await work();
     const ended = await client.query(end);
-    if (end === 'commit' && ended.command === 'ROLLBACK') throw new Error('COMMIT was answered with ROLLBACK');
+    if (end === 'commit' && ended.command === 'ROLLBACK')
+      throw new Error('COMMIT was answered with ROLLBACK');
     return result;
   } catch (error) {
     await client.query('rollback').catch(() => undefined);

@@ -27,7 +27,9 @@ export async function readEngineVersions(client: pg.Client): Promise<EngineVersi
     `select to_regclass('sluice.engine_version') is not null as there`,
   );
   if (present.rows[0]?.there !== true) return { installed: 0, shipped };
-  const found = await client.query<{ version: number }>('select max(version) as version from sluice.engine_version');
+  const found = await client.query<{ version: number }>(
+    'select max(version) as version from sluice.engine_version',
+  );
   return { installed: found.rows[0]?.version ?? 0, shipped };
 }
 

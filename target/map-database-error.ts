@@ -44,7 +44,8 @@ const SOCKET_CODES = new Set([
 ]);
 
 const SAFE_BY_CODE: Partial<Record<ErrorCodeName, string>> = {
-  target_unreachable: 'Nothing more was sent; the step is tried again, and its receipt tells whether it had committed.',
+  target_unreachable:
+    'Nothing more was sent; the step is tried again, and its receipt tells whether it had committed.',
   target_authentication: 'Nothing was changed. Correct the credentials of the target, then start again.',
   target_permission: 'The transaction was rolled back. Grant what is missing, then start again.',
   target_read_only: 'Nothing was changed. Point the target at the primary.',
@@ -62,7 +63,9 @@ export function classifyDatabaseError(error: unknown): ErrorCodeName {
     return 'script_failed';
   }
   const message = error instanceof Error ? error.message : String(error);
-  return /Connection terminated|timeout expired|timeout exceeded when trying to connect|not queryable|Client was closed/.test(message)
+  return /Connection terminated|timeout expired|timeout exceeded when trying to connect|not queryable|Client was closed/.test(
+    message,
+  )
     ? 'target_unreachable'
     : 'unexpected';
 }
@@ -77,7 +80,10 @@ export function mapDatabaseError(error: unknown, where: string): SluiceError {
   if (error instanceof SluiceError) return error;
   const code = classifyDatabaseError(error);
   const fields = (error ?? {}) as DatabaseErrorFields;
-  const message = withoutValue(fields, error instanceof Error && error.message !== '' ? error.message : String(fields.code ?? error));
+  const message = withoutValue(
+    fields,
+    error instanceof Error && error.message !== '' ? error.message : String(fields.code ?? error),
+  );
   const sqlstate = fields.code === undefined ? '' : ` (${fields.code})`;
   return new SluiceError(
     code,
@@ -95,7 +101,9 @@ export function databaseDetail(error: unknown): string {
   const cause = error instanceof SluiceError ? error.cause : error;
   if (!(cause instanceof Error)) return '';
   const { code, detail } = cause as DatabaseErrorFields;
-  return [code?.startsWith('22') === true ? cause.message : '', detail ?? ''].filter((part) => part !== '').join('; ');
+  return [code?.startsWith('22') === true ? cause.message : '', detail ?? '']
+    .filter((part) => part !== '')
+    .join('; ');
 }
 
 /** Errors of class 22 quote the value that they refuse. */

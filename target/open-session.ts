@@ -42,7 +42,10 @@ export async function openSession(options: SessionOptions): Promise<pg.Client> {
 }
 
 /** Runs `work` with a session and closes it, whatever happens. */
-export async function withSession<T>(options: SessionOptions, work: (client: pg.Client) => Promise<T>): Promise<T> {
+export async function withSession<T>(
+  options: SessionOptions,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
   const client = await openSession(options);
   try {
     return await work(client);

@@ -26,7 +26,9 @@ export async function runScript(client: pg.Client, path: string, text: string): 
     throw scriptError(path, text, error);
   }
   const results = Array.isArray(answered) ? answered : [answered];
-  const checks = results.filter(reportsChecks).flatMap((result) => result.rows.map((row: Record<string, unknown>) => toCheckRow(path, row)));
+  const checks = results
+    .filter(reportsChecks)
+    .flatMap((result) => result.rows.map((row: Record<string, unknown>) => toCheckRow(path, row)));
   return { checks, statements: results.length, durationMs: performance.now() - startedAt };
 }
 

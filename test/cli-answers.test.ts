@@ -76,7 +76,7 @@ test('help loads nothing but the tree of commands', async () => {
     if (seen.has(file)) return;
     seen.add(file);
     const text = await readFile(file, 'utf8');
-    for (const [, isType, named] of text.matchAll(/^(?:import|export) (type )?.*? from '(.+)';$/gm)) {
+    for (const [, isType, named] of text.matchAll(/^(?:import|export) (type )?[^;]*? from '(.+)';$/gm)) {
       if (isType !== undefined || named === undefined) continue;
       if (named.startsWith('.')) await visit(resolve(dirname(file), named));
       else packages.add(named);

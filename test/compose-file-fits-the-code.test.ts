@@ -60,10 +60,11 @@ test('every variable of the worker is one that the configuration reads', () => {
 });
 
 test('every command is one that the command line has', async () => {
-  const { createProgram } = await import('../cli/program.ts');
-  const commands = createProgram().commands.map((command) => command.name());
+  const { buildProgram } = await import('../cli/program.ts');
+  const commands = buildProgram(() => async () => undefined).commands.map((command) => command.name());
   for (const service of Object.values(compose.services)) {
-    if (service.build !== undefined && service.command !== undefined) expect(commands).toContain(service.command[0]);
+    if (service.build !== undefined && service.command !== undefined)
+      expect(commands).toContain(service.command[0]);
   }
   expect(compose.services.worker?.healthcheck?.test.slice(0, 2)).toEqual(['CMD', 'node']);
 });
@@ -80,7 +81,8 @@ test('every port that a service is reached at is one that somebody publishes or 
 
 test('every path that is named exists, and every volume is declared', () => {
   for (const service of Object.values(compose.services)) {
-    for (const volume of service.volumes ?? []) expect(Object.keys(compose.volumes)).toContain(volume.split(':')[0]);
+    for (const volume of service.volumes ?? [])
+      expect(Object.keys(compose.volumes)).toContain(volume.split(':')[0]);
     if (service.build === undefined) continue;
     expect(statSync(`${root}${service.build.dockerfile}`).isFile()).toBe(true);
   }

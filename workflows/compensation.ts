@@ -42,7 +42,10 @@ export function compensate(context: CompensationContext): Promise<Compensated> {
   });
 }
 
-async function undoStep(context: CompensationContext, step: PlannedChangeStep): Promise<'undone' | 'refused' | 'failed'> {
+async function undoStep(
+  context: CompensationContext,
+  step: PlannedChangeStep,
+): Promise<'undone' | 'refused' | 'failed'> {
   const { state } = context;
   const { target } = state.status;
   const startedAt = Date.now();
@@ -53,7 +56,12 @@ async function undoStep(context: CompensationContext, step: PlannedChangeStep): 
     ]);
     state.step(step.id).undoDurationMs = Date.now() - startedAt;
     const isRefused = result.state === 'refused';
-    const stateOf = { undone: 'undone', refused: 'undo_failed', voided: 'skipped', nothing_to_undo: 'skipped' } as const;
+    const stateOf = {
+      undone: 'undone',
+      refused: 'undo_failed',
+      voided: 'skipped',
+      nothing_to_undo: 'skipped',
+    } as const;
     state.setStep(step.id, { state: stateOf[result.state], detail: result.detail });
     return isRefused ? 'refused' : 'undone';
   } catch (error) {
@@ -63,18 +71,29 @@ async function undoStep(context: CompensationContext, step: PlannedChangeStep): 
   }
 }
 
-async function disable(context: CompensationContext, standing: readonly PlannedChangeStep[]): Promise<Compensated> {
+async function disable(
+  context: CompensationContext,
+  standing: readonly PlannedChangeStep[],
+): Promise<Compensated> {
   const { state, plan } = context;
   state.setPhase('disable');
   const left = leftStanding(context, standing);
   if (plan.disable.length === 0) return { outcome: 'needs_action', leftToDo: left };
   for (const step of plan.disable) {
-    const ref = { target: state.status.target, runId: context.runId, stepId: step.id, byRunId: context.byRunId };
+    const ref = {
+      target: state.status.target,
+      runId: context.runId,
+      stepId: step.id,
+      byRunId: context.byRunId,
+    };
     try {
       await activities.runDisable.executeWithOptions(undoing(`disable: ${step.title}`), [ref]);
     } catch (error) {
       const what = `The disable step ${step.id} (${step.title}) failed: ${explain(error).message}`;
-      return { outcome: 'needs_action', leftToDo: [{ stepId: step.id, what, how: `psql -f ${step.script.path}` }, ...left] };
+      return {
+        outcome: 'needs_action',
+        leftToDo: [{ stepId: step.id, what, how: `psql -f ${step.script.path}` }, ...left],
+      };
     }
   }
   return { outcome: 'disabled', leftToDo: left };
@@ -85,16 +104,17 @@ function leftStanding(context: CompensationContext, standing: readonly PlannedCh
   const { state } = context;
   return [...standing].reverse().map((step, index) => ({
     stepId: step.id,
-    what: index === 0 ? `The undo of ${step.id} did not go through: ${state.step(step.id).detail}` : `${step.id} still holds.`,
+    what:
+      index === 0
+        ? `The undo of ${step.id} did not go through: ${state.step(step.id).detail}`
+        : `${step.id} still holds.`,
     how: `sluice macro rollback ${context.runId}, once ${undoFiles(step)} can run`,
   }));
 }
 
 function undoFiles(step: PlannedChangeStep): string {
-  return (
-    [...step.files]
-      .reverse()
-      .map((pair) => pair.undo?.path ?? `the undo that ${pair.do.path} lacks`)
-      .join(', ')
-  );
+  return [...step.files]
+    .reverse()
+    .map((pair) => pair.undo?.path ?? `the undo that ${pair.do.path} lacks`)
+    .join(', ');
 }

@@ -1,5 +1,17 @@
-import { CancellationScope, condition, currentUpdateInfo, defineQuery, defineUpdate, setHandler } from '@temporalio/workflow';
-import { type ApproveInput, type ControlInput, type ReleaseInput, STATUS_QUERY } from '../contracts/control.ts';
+import {
+  CancellationScope,
+  condition,
+  currentUpdateInfo,
+  defineQuery,
+  defineUpdate,
+  setHandler,
+} from '@temporalio/workflow';
+import {
+  type ApproveInput,
+  type ControlInput,
+  type ReleaseInput,
+  STATUS_QUERY,
+} from '../contracts/control.ts';
 import type { MacroStatus } from '../contracts/macro-run.ts';
 import { fail } from './fail.ts';
 import { activities, briefly } from './macro-activities.ts';
@@ -54,7 +66,10 @@ export function installControls(state: RunState, interrupt: () => void): Control
       controls.approval = decided(control);
       return `approved step ${state.status.pendingApproval?.stepId}`;
     },
-    { validator: (control) => validateApproval(state, controls, control), description: 'A second person approves the pending step.' },
+    {
+      validator: (control) => validateApproval(state, controls, control),
+      description: 'A second person approves the pending step.',
+    },
   );
   setHandler(
     rejectUpdate,
@@ -67,23 +82,21 @@ export function installControls(state: RunState, interrupt: () => void): Control
         validateControl(control);
         const isOpen = state.status.pendingApproval !== null && controls.rejection === null;
         if (!isOpen) refuse('No approval is pending', 'reject answers a pending approval');
-        if (controls.approval !== null) refuse('The step was approved a moment ago', 'rollback takes the run back');
+        if (controls.approval !== null)
+          refuse('The step was approved a moment ago', 'rollback takes the run back');
       },
       description: 'Refuses the pending approval; the run rolls back.',
     },
   );
-  setHandler(
-    holdUpdate,
-    (control) => hold(state, controls, control),
-    {
-      validator: (control) => {
-        validateControl(control);
-        if (controls.isUndoing || state.status.outcome !== null) refuse('The run no longer goes forward', 'hold stops a run before its next step');
-        if (controls.hold !== null) refuse('The run is held already', 'release it, or roll it back');
-      },
-      description: 'Stops before the next step.',
+  setHandler(holdUpdate, (control) => hold(state, controls, control), {
+    validator: (control) => {
+      validateControl(control);
+      if (controls.isUndoing || state.status.outcome !== null)
+        refuse('The run no longer goes forward', 'hold stops a run before its next step');
+      if (controls.hold !== null) refuse('The run is held already', 'release it, or roll it back');
     },
-  );
+    description: 'Stops before the next step.',
+  });
   setHandler(releaseUpdate, (control) => release(state, controls, control), {
     validator: (control) => {
       validateControl(control);
@@ -106,7 +119,8 @@ export function installControls(state: RunState, interrupt: () => void): Control
         if (controls.stepForPerson === null || controls.retry !== null) {
           refuse('No step waits for a person', 'retryStep answers a step that was held with its verdict');
         }
-        if (controls.hold !== null) refuse(`${controls.hold.control.actor} holds the run`, 'release it first, then retryStep');
+        if (controls.hold !== null)
+          refuse(`${controls.hold.control.actor} holds the run`, 'release it first, then retryStep');
       },
       description: 'Tries the step again that waits for a person.',
     },
@@ -121,7 +135,8 @@ export function installControls(state: RunState, interrupt: () => void): Control
     {
       validator: (control) => {
         validateControl(control);
-        if (controls.isUndoing || state.status.outcome !== null) refuse('The run is being rolled back or has ended', 'nothing more is needed');
+        if (controls.isUndoing || state.status.outcome !== null)
+          refuse('The run is being rolled back or has ended', 'nothing more is needed');
       },
       description: 'Takes back everything this run did.',
     },
@@ -154,7 +169,10 @@ async function hold(state: RunState, controls: Controls, control: ControlInput):
     await condition(() => state.status.runId !== null || state.status.outcome !== null);
     const { target, runId } = state.status;
     if (runId === null) return 'held';
-    const fingerprint = await activities.readFingerprint.executeWithOptions(briefly('Fingerprint at the hold'), [{ target }]);
+    const fingerprint = await activities.readFingerprint.executeWithOptions(
+      briefly('Fingerprint at the hold'),
+      [{ target }],
+    );
     state.heldFingerprint = fingerprint;
     await activities.recordControl.executeWithOptions(briefly(`Record hold by ${control.actor}`), [
       { target, runId, stepId: null, action: 'hold', control, updateId: decision.updateId, fingerprint },
@@ -169,8 +187,15 @@ async function release(state: RunState, controls: Controls, control: ReleaseInpu
   return CancellationScope.nonCancellable(async () => {
     const { target, runId } = state.status;
     if (runId === null) return 'released';
-    const fingerprint = await activities.readFingerprint.executeWithOptions(briefly('Compare the database after the hold'), [{ target }]);
-    if (state.heldFingerprint !== null && fingerprint !== state.heldFingerprint && control.acceptFingerprint !== fingerprint) {
+    const fingerprint = await activities.readFingerprint.executeWithOptions(
+      briefly('Compare the database after the hold'),
+      [{ target }],
+    );
+    if (
+      state.heldFingerprint !== null &&
+      fingerprint !== state.heldFingerprint &&
+      control.acceptFingerprint !== fingerprint
+    ) {
       throw fail(
         'update_refused',
         `The database changed while the run was held: fingerprint ${fingerprint}. Release again with "acceptFingerprint": "${fingerprint}" to go on, or roll back. The run is still held; nothing was changed.`,
@@ -205,18 +230,28 @@ function validateApproval(state: RunState, controls: Controls, control: ApproveI
     return refuse('No approval is pending', 'approve answers a pending approval');
   }
   if (control.planHash !== pending.planHash) {
-    refuse(`The plan hash ${String(control.planHash)} is not the plan that runs`, `"planHash": "${pending.planHash}"`);
+    refuse(
+      `The plan hash ${String(control.planHash)} is not the plan that runs`,
+      `"planHash": "${pending.planHash}"`,
+    );
   }
   if (control.fingerprint !== pending.fingerprint) {
-    refuse(`The fingerprint ${String(control.fingerprint)} is not the database that waits`, `"fingerprint": "${pending.fingerprint}"`);
+    refuse(
+      `The fingerprint ${String(control.fingerprint)} is not the database that waits`,
+      `"fingerprint": "${pending.fingerprint}"`,
+    );
   }
   if (control.actor.trim().toLowerCase() === state.requester.trim().toLowerCase()) {
     refuse(`${control.actor} asked for this run`, 'a second person approves');
   }
-  if (Date.now() > Date.parse(pending.expiresAt)) refuse(`The approval expired at ${pending.expiresAt}`, 'start the macro again');
+  if (Date.now() > Date.parse(pending.expiresAt))
+    refuse(`The approval expired at ${pending.expiresAt}`, 'start the macro again');
 }
 
 /** A validator's words: what is true, what was expected, what is safe. */
 function refuse(what: string, expected: string): never {
-  throw fail('update_refused', `${what}. Expected: ${expected}. Nothing was changed; the run goes on as it was.`);
+  throw fail(
+    'update_refused',
+    `${what}. Expected: ${expected}. Nothing was changed; the run goes on as it was.`,
+  );
 }

@@ -35,9 +35,11 @@ function stepTable(steps: readonly StepStatus[]): string {
     (step) =>
       `| ${step.id} | ${step.kind} | ${MARK[step.state]} | ${step.state === 'pending' || step.state === 'waiting' ? '' : step.verdict} | ${step.attempts || ''} | ${seconds(step.durationMs)} | ${oneLine(step.detail)} |`,
   );
-  return ['| step | kind | state | verdict | attempts | time | |', '| --- | --- | --- | --- | --- | --- | --- |', ...rows].join(
-    '\n',
-  );
+  return [
+    '| step | kind | state | verdict | attempts | time | |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
+    ...rows,
+  ].join('\n');
 }
 
 function waitingFor(status: MacroStatus, requester: string): string {
@@ -58,11 +60,15 @@ function waitingFor(status: MacroStatus, requester: string): string {
   }
   if (held !== null) {
     const answer = held.actor === 'sluice' ? 'retryStep' : 'release';
-    parts.push(`**Held** by ${oneLine(held.actor)}: ${oneLine(held.reason)}. Send the update \`${answer}\` or \`rollback\` with:`);
+    parts.push(
+      `**Held** by ${oneLine(held.actor)}: ${oneLine(held.reason)}. Send the update \`${answer}\` or \`rollback\` with:`,
+    );
     parts.push(json({ actor: 'YOUR NAME', reason: 'WHY' }));
   }
   if (parts.length === 0) {
-    parts.push('**Safe now:** Cancel rolls the run back; so does the update `rollback`; `hold` stops before the next step. Each takes:');
+    parts.push(
+      '**Safe now:** Cancel rolls the run back; so does the update `rollback`; `hold` stops before the next step. Each takes:',
+    );
     parts.push(json({ actor: 'YOUR NAME', reason: 'WHY' }));
   }
   return parts.join('\n\n');
@@ -70,7 +76,10 @@ function waitingFor(status: MacroStatus, requester: string): string {
 
 function leftToDo(status: MacroStatus): string {
   if (status.leftToDo.length === 0) return '';
-  return ['**Left to do:**', ...status.leftToDo.map((left) => `- ${oneLine(left.what)} → \`${left.how}\``)].join('\n');
+  return [
+    '**Left to do:**',
+    ...status.leftToDo.map((left) => `- ${oneLine(left.what)} → \`${left.how}\``),
+  ].join('\n');
 }
 
 function json(value: unknown): string {

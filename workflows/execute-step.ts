@@ -1,7 +1,12 @@
 import { CancellationScope, condition, executeChild, workflowInfo } from '@temporalio/workflow';
 import type { OpenedRun, StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
-import type { PlannedApproveStep, PlannedObserveStep, PlannedRunStep, PlannedStep } from '../contracts/plan.ts';
+import type {
+  PlannedApproveStep,
+  PlannedObserveStep,
+  PlannedRunStep,
+  PlannedStep,
+} from '../contracts/plan.ts';
 import { type Controls, forgetApproval } from './controls.ts';
 import { explain, fail } from './fail.ts';
 import { activities, briefly, summarised } from './macro-activities.ts';
@@ -39,14 +44,19 @@ export async function executeStep(context: StepContext, step: PlannedStep): Prom
   }
 }
 
-async function waitForApproval(context: StepContext, step: PlannedApproveStep, ref: StepRef): Promise<StepResult> {
+async function waitForApproval(
+  context: StepContext,
+  step: PlannedApproveStep,
+  ref: StepRef,
+): Promise<StepResult> {
   const { state, controls, planHash } = context;
   forgetApproval(controls);
   const expiresAt = new Date(Date.now() + step.expiresMs).toISOString();
   while (true) {
-    const fingerprint = await activities.readFingerprint.executeWithOptions(briefly('Fingerprint to approve'), [
-      { target: ref.target },
-    ]);
+    const fingerprint = await activities.readFingerprint.executeWithOptions(
+      briefly('Fingerprint to approve'),
+      [{ target: ref.target }],
+    );
     state.setPendingApproval({ stepId: step.id, planHash, fingerprint, expiresAt });
     state.setStep(step.id, { state: 'waiting', detail: `waits for a second person until ${expiresAt}` });
     try {
@@ -72,9 +82,10 @@ async function waitForApproval(context: StepContext, step: PlannedApproveStep, r
       }
       if (decision === null) throw fail('unexpected', 'an approval was decided, but by nothing');
       state.setStep(step.id, { state: 'running', detail: `approved by ${decision.control.actor}` });
-      return await activities.recordApproval.executeWithOptions(summarised(`approve: ${step.title}, by ${decision.control.actor}`), [
-        { ...base, action: 'approve', control: decision.control, updateId: decision.updateId },
-      ]);
+      return await activities.recordApproval.executeWithOptions(
+        summarised(`approve: ${step.title}, by ${decision.control.actor}`),
+        [{ ...base, action: 'approve', control: decision.control, updateId: decision.updateId }],
+      );
     } catch (error) {
       if (explain(error).type !== 'approval_refused' || controls.approval === null) throw error;
       // The database changed between request and approval: ask again with what it is now.
@@ -106,10 +117,14 @@ async function runChild(context: StepContext, step: PlannedRunStep, ref: StepRef
 }
 
 async function observe(context: StepContext, step: PlannedObserveStep, ref: StepRef): Promise<StepResult> {
-  const sampling = () => activities.observeWindow.executeWithOptions(summarised(`observe: ${step.title}`), [ref]);
+  const sampling = () =>
+    activities.observeWindow.executeWithOptions(summarised(`observe: ${step.title}`), [ref]);
   if (step.alongside === null) return sampling();
   const { workflow, input } = step.alongside;
-  const options = { ...childOptions(context, step.id, ref.target, input), staticSummary: `beside: ${step.title}` };
+  const options = {
+    ...childOptions(context, step.id, ref.target, input),
+    staticSummary: `beside: ${step.title}`,
+  };
   const beside = new CancellationScope();
   // How it ended is no verdict: the metrics of the window are.
   const ended = beside.run(() => executeChild(workflow, options)).catch(() => undefined);

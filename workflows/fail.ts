@@ -1,4 +1,10 @@
-import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  ChildWorkflowFailure,
+  isCancellation,
+  TimeoutFailure,
+} from '@temporalio/workflow';
 
 /** A failure that ends the workflow instead of retrying its task for ever, as a plain `Error` would. */
 export function fail(type: string, message: string, details: unknown[] = []): ApplicationFailure {
@@ -22,7 +28,11 @@ export function explain(error: unknown): StepFailure {
     return { type: cause.type ?? 'unexpected', message: cause.message, attempts: attempt ?? 1 };
   }
   if (cause instanceof TimeoutFailure) {
-    return { type: 'unexpected', message: `no answer in time (${cause.timeoutType}); the receipt tells whether it committed`, attempts: 1 };
+    return {
+      type: 'unexpected',
+      message: `no answer in time (${cause.timeoutType}); the receipt tells whether it committed`,
+      attempts: 1,
+    };
   }
   const message = cause instanceof Error ? cause.message : String(cause);
   return { type: 'unexpected', message, attempts: 1 };

@@ -6,6 +6,7 @@ import {
   isCancellation,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { RecordedControl } from '../contracts/macro-activities.ts';
 import type { MacroInput, MacroStatus } from '../contracts/macro-run.ts';
 import { macroWorkflowId } from '../contracts/names.ts';
 import type { Outcome } from '../contracts/outcome.ts';
@@ -27,7 +28,9 @@ export async function macro(input: MacroInput): Promise<MacroStatus> {
   const forward = new CancellationScope();
   const controls = installControls(state, () => forward.cancel());
   state.show();
-  const opened = await forward.run(() => activities.openRun.executeWithOptions(briefly('Open the run'), [input]));
+  const opened = await forward.run(() =>
+    activities.openRun.executeWithOptions(briefly('Open the run'), [input]),
+  );
   state.open(opened, input.planHash);
   const registered: PlannedChangeStep[] = [];
   let failure: unknown;
@@ -35,15 +38,21 @@ export async function macro(input: MacroInput): Promise<MacroStatus> {
     await forward.run(() => runForward({ state, controls, opened, planHash: input.planHash }, registered));
   } catch (error) {
     // An activity whose worker is gone reports a timeout where it was asked to cancel.
-    failure = forward.consideredCancelled && !isCancellation(error) ? new CancelledFailure(explain(error).message) : error;
+    failure =
+      forward.consideredCancelled && !isCancellation(error)
+        ? new CancelledFailure(explain(error).message)
+        : error;
   }
   controls.isUndoing = true;
   const outcome = await CancellationScope.nonCancellable(async () => {
-    if (failure !== undefined) await recordInterruption(state, controls, failure);
+    if (failure === undefined) return finish(state, 'succeeded', []);
+    const asked = describeInterruption(state, controls, failure);
+    const isRecorded = await recordInterruption(asked);
     const context = { state, plan: opened.plan, runId: opened.runId, byRunId: opened.runId, registered };
-    return failure === undefined
-      ? finish(state, 'succeeded', [])
-      : compensate(context).then((result) => finish(state, result.outcome, result.leftToDo));
+    const { outcome: end, leftToDo } = await compensate(context);
+    if (!isRecorded && !(await recordInterruption(asked)))
+      state.status.cause += ' (who asked could not be recorded)';
+    return finish(state, end, leftToDo);
   });
   await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
   return endWith(state, outcome, failure, controls);
@@ -73,28 +82,37 @@ export async function finish(
   }
 }
 
-/** Says why the run turns back, and records who asked for it. */
-async function recordInterruption(state: RunState, controls: Controls, failure: unknown): Promise<void> {
+/** Says why the run turns back; returns what a person or the workflow's cancellation asked for, if anybody did. */
+function describeInterruption(state: RunState, controls: Controls, failure: unknown): RecordedControl | null {
   const { target, runId } = state.status;
+  const { rollback } = controls;
   controls.hold = null;
   controls.stepForPerson = null;
   showHeld(state, controls);
-  const decision = controls.rollback;
-  if (decision !== null) state.status.cause = `rolled back by ${decision.control.actor}: ${decision.control.reason}`;
+  if (rollback !== null)
+    state.status.cause = `rolled back by ${rollback.control.actor}: ${rollback.control.reason}`;
   else if (isCancellation(failure)) state.status.cause = 'cancelled';
   else state.status.cause = explain(failure).message;
-  if (runId === null || (decision === null && !isCancellation(failure))) return;
-  const asked =
-    decision !== null
-      ? ({ action: 'rollback', ...decision } as const)
-      : ({ action: 'cancel', control: { actor: 'unknown', reason: 'the workflow was cancelled' }, updateId: null } as const);
+  if (runId === null) return null;
+  const base = { target, runId, stepId: null };
+  if (rollback !== null) return { ...base, action: 'rollback', ...rollback };
+  if (!isCancellation(failure)) return null;
+  const control = { actor: 'unknown', reason: 'the workflow was cancelled' };
+  return { ...base, action: 'cancel', control, updateId: null };
+}
+
+/**
+ * Records who asked. Nothing may keep the undo away, so a failure is no error: an attempt that hangs in its COMMIT
+ * locks the run's chain until the undo ends it, and then it is tried again.
+ */
+async function recordInterruption(asked: RecordedControl | null): Promise<boolean> {
+  if (asked === null) return true;
   try {
-    await activities.recordControl.executeWithOptions(briefly(`Record ${asked.action} by ${asked.control.actor}`), [
-      { target, runId, stepId: null, ...asked },
-    ]);
-  } catch (error) {
-    // Nothing may keep the undo away: what could not be recorded is said in the cause.
-    state.status.cause += ` (not recorded: ${explain(error).message})`;
+    const summary = `Record ${asked.action} by ${asked.control.actor}`;
+    await activities.recordControl.executeWithOptions(briefly(summary), [asked]);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -110,15 +128,24 @@ function endWith(state: RunState, outcome: Outcome, failure: unknown, controls: 
  * Refuses a start that the engine could not govern: a field that is missing, or a workflow id under which the
  * server would not keep a second macro away from the same database.
  */
-export function assertStart<T extends { target: string }>(input: T | undefined, fields: readonly (keyof T & string)[]): void {
+export function assertStart<T extends { target: string }>(
+  input: T | undefined,
+  fields: readonly (keyof T & string)[],
+): void {
   for (const field of fields) {
     const value: unknown = input?.[field];
     if (typeof value !== 'string' || value.trim() === '') {
-      throw fail('usage', `The input has no "${field}". Expected one object {"${fields.join('": "…", "')}": "…"}. Nothing was changed.`);
+      throw fail(
+        'usage',
+        `The input has no "${field}". Expected one object {"${fields.join('": "…", "')}": "…"}. Nothing was changed.`,
+      );
     }
   }
   const expected = macroWorkflowId(String(input?.target));
   if (workflowInfo().workflowId !== expected) {
-    throw fail('usage', `This workflow was started under the id ${workflowInfo().workflowId}. Expected the id ${expected}, so that one macro runs at a time per database. Nothing was changed.`);
+    throw fail(
+      'usage',
+      `This workflow was started under the id ${workflowInfo().workflowId}. Expected the id ${expected}, so that one macro runs at a time per database. Nothing was changed.`,
+    );
   }
 }

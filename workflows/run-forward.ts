@@ -56,7 +56,11 @@ async function untilPassed(context: StepContext, step: PlannedStep): Promise<voi
 }
 
 /** Holds the run with a step that a person must look at; `rollback` and Cancel interrupt the wait. */
-async function waitForPerson({ state, controls }: StepContext, step: PlannedStep, why: string): Promise<void> {
+async function waitForPerson(
+  { state, controls }: StepContext,
+  step: PlannedStep,
+  why: string,
+): Promise<void> {
   controls.stepForPerson = { id: step.id, why };
   showHeld(state, controls);
   state.setStep(step.id, { state: 'waiting' });
@@ -66,7 +70,14 @@ async function waitForPerson({ state, controls }: StepContext, step: PlannedStep
     const { target, runId } = state.status;
     if (decision === null || runId === null) return;
     await activities.recordControl.executeWithOptions(briefly(`Record retry by ${decision.control.actor}`), [
-      { target, runId, stepId: step.id, action: 'retryStep', control: decision.control, updateId: decision.updateId },
+      {
+        target,
+        runId,
+        stepId: step.id,
+        action: 'retryStep',
+        control: decision.control,
+        updateId: decision.updateId,
+      },
     ]);
   } finally {
     controls.retry = null;

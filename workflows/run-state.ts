@@ -1,6 +1,12 @@
 import { setCurrentDetails, upsertMemo, upsertSearchAttributes } from '@temporalio/workflow';
 import type { OpenedRun } from '../contracts/macro-activities.ts';
-import type { LeftToDo, MacroStatus, PendingApproval, StepState, StepStatus } from '../contracts/macro-run.ts';
+import type {
+  LeftToDo,
+  MacroStatus,
+  PendingApproval,
+  StepState,
+  StepStatus,
+} from '../contracts/macro-run.ts';
 import type { Outcome } from '../contracts/outcome.ts';
 import type { Plan } from '../contracts/plan.ts';
 import type { Verdict } from '../contracts/verdict.ts';
@@ -56,7 +62,10 @@ export class RunState {
     return found;
   }
 
-  setStep(id: string, change: Partial<{ state: StepState; verdict: Verdict; detail: string; attempts: number }>): void {
+  setStep(
+    id: string,
+    change: Partial<{ state: StepState; verdict: Verdict; detail: string; attempts: number }>,
+  ): void {
     Object.assign(this.step(id), change);
     this.show();
   }

@@ -21,7 +21,9 @@ export async function undoMacro(input: UndoInput): Promise<MacroStatus> {
   const opened = await activities.openUndo.executeWithOptions(briefly('Open the undo'), [input]);
   state.open(opened, opened.planHash);
   state.status.cause = `rollback of run ${input.undoRunId} by ${input.actor}: ${input.reason}`;
-  const registered = opened.plan.steps.filter(isChange).filter((step) => opened.undoStepIds.includes(step.id));
+  const registered = opened.plan.steps
+    .filter(isChange)
+    .filter((step) => opened.undoStepIds.includes(step.id));
   const outcome = await CancellationScope.nonCancellable(async () => {
     const result = await compensate({
       state,

@@ -227,7 +227,7 @@ test('a rollback that cannot be recorded still rolls back, and says so', async (
   await send(handle, 'rollback');
   const status = await engine.outcome(handle);
   expect(status.outcome).toBe('rolled_back');
-  expect(status.cause).toMatch(/rolled back by bo.*not recorded: .*no room for evidence/);
+  expect(status.cause).toMatch(/rolled back by bo: a test \(who asked could not be recorded\)/);
   expect(await tables(engine)).toEqual([]);
   await engine.sql.query('drop trigger refuse_control on sluice.control_action');
 });

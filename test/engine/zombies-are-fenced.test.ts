@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type pg from 'pg';
+import { macroWorkflowId } from '../../contracts/names.ts';
 import { startWorker } from '../../worker.ts';
 import { startChildWorker } from '../support/child-worker.ts';
 import { change, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
@@ -21,6 +22,8 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   await open();
+  const { workflow } = engine.client;
+  await workflow.getHandle(macroWorkflowId(engine.target)).terminate('the test has ended').catch(() => undefined);
   for (const end of ends.splice(0).reverse()) await end();
 });
 afterAll(() => engine.close());

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { beforeAll, beforeEach, afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { installed } from '../sql-worker/support/installed.ts';
 import { ask, emit, sqlstateOf } from '../sql-worker/support/worker.ts';
 
@@ -41,22 +41,29 @@ describe.each([15, 18] as const)('the outbox on PostgreSQL %i', (major) => {
     expect(await ask(client, 'select count(distinct created_at)::int as answer from event_outbox')).toBe(2);
   });
 
-  test.each(['event_outbox', 'iu_route_attempt'])('%s refuses UPDATE, DELETE and TRUNCATE, replicas too', async (table) => {
-    const id = await emit(client);
-    await client.query(
-      `insert into iu_route_attempt (idempotency_key, attempt_no, event_id, worker_code, decision, status)
+  test.each(['event_outbox', 'iu_route_attempt'])(
+    '%s refuses UPDATE, DELETE and TRUNCATE, replicas too',
+    async (table) => {
+      const id = await emit(client);
+      await client.query(
+        `insert into iu_route_attempt (idempotency_key, attempt_no, event_id, worker_code, decision, status)
        values ($1::text || ':-:w', 1, $1::uuid, 'w', 'no_route', 'skipped')`,
-      [id],
-    );
-    for (const role of ['origin', 'replica']) {
-      for (const change of [`update ${table} set created_at = now()`, `delete from ${table}`, `truncate ${table} cascade`]) {
-        await client.query('savepoint before');
-        await client.query(`set local session_replication_role = ${role}`);
-        expect(await sqlstateOf(client.query(change)), `${role}: ${change}`).toBe('SL004');
-        await client.query('rollback to before');
+        [id],
+      );
+      for (const role of ['origin', 'replica']) {
+        for (const change of [
+          `update ${table} set created_at = now()`,
+          `delete from ${table}`,
+          `truncate ${table} cascade`,
+        ]) {
+          await client.query('savepoint before');
+          await client.query(`set local session_replication_role = ${role}`);
+          expect(await sqlstateOf(client.query(change)), `${role}: ${change}`).toBe('SL004');
+          await client.query('rollback to before');
+        }
       }
-    }
-  });
+    },
+  );
 
   test('without its guard the same DELETE goes through', async () => {
     await emit(client);
@@ -69,7 +76,8 @@ describe.each([15, 18] as const)('the outbox on PostgreSQL %i', (major) => {
       'select fn_iu_uuid_v7()::text as id, pg_sleep(0.0001) from generate_series(1, 200)',
     );
     const ids = rows.map((row) => row.id);
-    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    for (const id of ids)
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     expect([...ids].sort()).toEqual(ids);
     const drawnAt = Number.parseInt((ids[0] ?? '').replaceAll('-', '').slice(0, 12), 16);
     expect(Math.abs(Date.now() - drawnAt)).toBeLessThan(60_000);
@@ -80,7 +88,9 @@ describe.each([15, 18] as const)('the outbox on PostgreSQL %i', (major) => {
     await client.query('update iu_outbox_epoch set system_identifier = system_identifier + 1');
     await emit(client);
     await emit(client);
-    const { rows } = await client.query('select epoch, count(*)::int as events from event_outbox group by epoch order by 1');
+    const { rows } = await client.query(
+      'select epoch, count(*)::int as events from event_outbox group by epoch order by 1',
+    );
     expect(rows).toEqual([
       { epoch: 1, events: 1 },
       { epoch: 2, events: 2 },

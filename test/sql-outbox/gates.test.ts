@@ -65,15 +65,20 @@ describe.each([15, 18] as const)('gates on PostgreSQL %i', (major) => {
     await client.query('rollback');
   });
 
-  test.each([['nothing', null], ['text', 'many'], ['zero', '0'], ['a negative number', '-1'], ['a fraction', '1.5']])(
-    'a limit that holds %s is refused, and one that holds a number is read',
-    async (_, value) => {
-      const read = `select fn_iu_config_positive_int('iu_core.event_payload_max_bytes') as answer`;
-      expect(await ask(client, read)).toBe(262144);
-      await client.query('begin');
-      await client.query(`update dot_config set value = $1 where key = 'iu_core.event_payload_max_bytes'`, [value]);
-      expect(await sqlstateOf(client.query(read))).toBe('F0000');
-      await client.query('rollback');
-    },
-  );
+  test.each([
+    ['nothing', null],
+    ['text', 'many'],
+    ['zero', '0'],
+    ['a negative number', '-1'],
+    ['a fraction', '1.5'],
+  ])('a limit that holds %s is refused, and one that holds a number is read', async (_, value) => {
+    const read = `select fn_iu_config_positive_int('iu_core.event_payload_max_bytes') as answer`;
+    expect(await ask(client, read)).toBe(262144);
+    await client.query('begin');
+    await client.query(`update dot_config set value = $1 where key = 'iu_core.event_payload_max_bytes'`, [
+      value,
+    ]);
+    expect(await sqlstateOf(client.query(read))).toBe('F0000');
+    await client.query('rollback');
+  });
 });

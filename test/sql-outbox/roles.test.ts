@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import { createDatabase } from '../support/create-database.ts';
 import { BASE_FILES, ENABLE, WORKER_FILES } from '../sql-worker/support/installed.ts';
 import { applyFile } from '../sql-worker/support/run-file.ts';
 import { ask, emit, runWorker } from '../sql-worker/support/worker.ts';
+import { createDatabase } from '../support/create-database.ts';
 
 const INSTALL = 'sql/iu-core/roles/iu_core_roles.sql';
 const UNDO = 'sql/iu-core/rollback/iu_core_roles.sql';
@@ -29,10 +29,15 @@ describe.each([15, 18] as const)('roles on PostgreSQL %i', (major) => {
     await applyFile(first, UNDO);
     expect(await ask(second, ROLES)).toBe(5);
     expect(
-      await ask(first, `select count(*)::int as answer from aclexplode((select nspacl from pg_namespace where nspname = 'public'))
-        where grantee in (select oid from pg_roles where rolname ~ '^iu_core_')`),
+      await ask(
+        first,
+        `select count(*)::int as answer from aclexplode((select nspacl from pg_namespace where nspname = 'public'))
+        where grantee in (select oid from pg_roles where rolname ~ '^iu_core_')`,
+      ),
     ).toBe(0);
-    expect(await ask(second, `select has_schema_privilege('iu_core_owner', 'public', 'create') as answer`)).toBe(true);
+    expect(
+      await ask(second, `select has_schema_privilege('iu_core_owner', 'public', 'create') as answer`),
+    ).toBe(true);
     await one.drop();
     await two.drop();
   });
@@ -56,15 +61,23 @@ describe.each([15, 18] as const)('roles on PostgreSQL %i', (major) => {
     const files = [...BASE_FILES, ...WORKER_FILES, ENABLE];
     for (const path of files) await applyFile(client, path);
     expect(
-      await ask(client, `select bool_and(relowner = 'iu_core_owner'::regrole) as answer from pg_class where relname ~ '^iu_|outbox|dot_config'
-        and relkind = 'r'`),
+      await ask(
+        client,
+        `select bool_and(relowner = 'iu_core_owner'::regrole) as answer from pg_class where relname ~ '^iu_|outbox|dot_config'
+        and relkind = 'r'`,
+      ),
     ).toBe(true);
     await client.query('begin');
     await emit(client);
     await client.query('rollback');
     expect(await runWorker(client)).toMatchObject({ status: 'ran', seen: 0 });
     for (const path of files.toReversed()) await applyFile(client, undoOf(path));
-    expect(await ask(client, `select count(*)::int as answer from pg_class where relname ~ '^iu_|outbox|dot_config'`)).toBe(0);
+    expect(
+      await ask(
+        client,
+        `select count(*)::int as answer from pg_class where relname ~ '^iu_|outbox|dot_config'`,
+      ),
+    ).toBe(0);
     await client.end();
     await admin.query(`reassign owned by ${login} to current_user; drop owned by ${login}`);
     await admin.query(`drop role ${login}`);

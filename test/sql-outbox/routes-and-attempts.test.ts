@@ -51,7 +51,13 @@ describe.each([15, 18] as const)('routes and attempts on PostgreSQL %i', (major)
       'select route_code, event_domain, event_type, enabled, dry_run from iu_outbound_route',
     );
     expect(rows).toEqual([
-      { route_code: 'iu_version_applied', event_domain: 'iu', event_type: 'version_applied', enabled: true, dry_run: true },
+      {
+        route_code: 'iu_version_applied',
+        event_domain: 'iu',
+        event_type: 'version_applied',
+        enabled: true,
+        dry_run: true,
+      },
     ]);
   });
 
@@ -69,9 +75,9 @@ describe.each([15, 18] as const)('routes and attempts on PostgreSQL %i', (major)
 
   test('a live route that is not enabled, and an enabled one in dry run, are allowed', async () => {
     expect((await route('workflow', false, false)).rowCount).toBe(1);
-    expect(await constraintOf(client.query(`update iu_outbound_route set enabled = true where route_code = 'r'`))).toBe(
-      'iu_outbound_route_safe_chk',
-    );
+    expect(
+      await constraintOf(client.query(`update iu_outbound_route set enabled = true where route_code = 'r'`)),
+    ).toBe('iu_outbound_route_safe_chk');
   });
 
   test('an attempt is made once under its key and number', async () => {
@@ -96,7 +102,10 @@ describe.each([15, 18] as const)('routes and attempts on PostgreSQL %i', (major)
     ['sent and delivered', { decision: 'sent', status: 'sent', delivered: true }],
     ['failed with its code', { decision: 'failed', status: 'failed', failure_code: 'timeout' }],
     ['blocked', { decision: 'blocked', status: 'blocked' }],
-    ['without route', { decision: 'no_route', status: 'skipped', route_code: null, idempotency_key: `${EVENT}:-:w` }],
+    [
+      'without route',
+      { decision: 'no_route', status: 'skipped', route_code: null, idempotency_key: `${EVENT}:-:w` },
+    ],
   ])('an attempt that is %s is recorded', async (_, more) => {
     expect((await attempt(more)).rowCount).toBe(1);
   });

@@ -82,7 +82,9 @@ describe.each([15, 18] as const)('closing a gate on PostgreSQL %i', (major) => {
     ['no actor', GATE, '', 'why'],
     ['no reason', GATE, 'me', null],
   ])('refuses %s', async (_, key, actor, reason) => {
-    expect(await sqlstateOf(operator.query('select fn_iu_gate_close($1, $2, $3)', [key, actor, reason]))).toBe('22023');
+    expect(
+      await sqlstateOf(operator.query('select fn_iu_gate_close($1, $2, $3)', [key, actor, reason])),
+    ).toBe('22023');
   });
 
   test('an operator may, a worker may not', async () => {

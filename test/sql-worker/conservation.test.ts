@@ -1,15 +1,22 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '../support/create-database.ts';
-import { installed, BASE_FILES, WORKER_FILES } from './support/installed.ts';
 import { createDatabase } from '../support/create-database.ts';
+import { BASE_FILES, installed, WORKER_FILES } from './support/installed.ts';
 import { applyFile } from './support/run-file.ts';
 import { ask, emit, runWorker } from './support/worker.ts';
 
 interface Proof {
   readonly balanced: boolean;
-  readonly cursors: readonly { readonly events_up_to_cursor: number; readonly events_without_attempt: readonly string[] }[];
-  readonly first_decisions: readonly { readonly route_code: string | null; readonly decision: string; readonly attempts: number }[];
+  readonly cursors: readonly {
+    readonly events_up_to_cursor: number;
+    readonly events_without_attempt: readonly string[];
+  }[];
+  readonly first_decisions: readonly {
+    readonly route_code: string | null;
+    readonly decision: string;
+    readonly attempts: number;
+  }[];
   readonly attempts_without_event: readonly string[];
   readonly versions_after_the_first: number | null;
   readonly versions_without_event: readonly string[];
@@ -37,7 +44,14 @@ describe.each([15, 18] as const)('conservation on PostgreSQL %i', (major) => {
     expect(await proofOf(client)).toMatchObject({
       balanced: true,
       events: 4,
-      cursors: [{ cursor_code: 'iu_outbound_default', events_up_to_cursor: 3, events_decided: 3, events_without_attempt: [] }],
+      cursors: [
+        {
+          cursor_code: 'iu_outbound_default',
+          events_up_to_cursor: 3,
+          events_decided: 3,
+          events_without_attempt: [],
+        },
+      ],
       first_decisions: [
         { route_code: 'iu_version_applied', decision: 'dry_run', attempts: 2 },
         { route_code: null, decision: 'no_route', attempts: 1 },
@@ -52,7 +66,10 @@ describe.each([15, 18] as const)('conservation on PostgreSQL %i', (major) => {
     await runWorker(client);
     await client.query('alter table iu_route_attempt disable trigger trg_iu_attempt_append_only');
     await client.query('delete from iu_route_attempt where event_id = $1', [lost]);
-    expect(await proofOf(client)).toMatchObject({ balanced: false, cursors: [{ events_without_attempt: [lost] }] });
+    expect(await proofOf(client)).toMatchObject({
+      balanced: false,
+      cursors: [{ events_without_attempt: [lost] }],
+    });
   });
 
   test('lists the attempt whose event is gone, and the key that misses a number', async () => {
@@ -73,11 +90,20 @@ describe.each([15, 18] as const)('conservation on PostgreSQL %i', (major) => {
   test('lists the version after the first that told nobody', async () => {
     await client.query(`select fn_iu_create_unit('a.md#b', 'B', 'one', 'me')`);
     await client.query(`select fn_iu_add_version('a.md#b', 'two', 'me')`);
-    expect(await proofOf(client)).toMatchObject({ balanced: true, versions_after_the_first: 1, versions_without_event: [] });
-    await client.query('alter table unit_version disable trigger trg_iu_out_version');
-    const silent = await ask<string>(client, `select version_id as answer from fn_iu_add_version('a.md#b', 'three', 'me')`);
     expect(await proofOf(client)).toMatchObject({
-      balanced: false, versions_after_the_first: 2, versions_without_event: [silent],
+      balanced: true,
+      versions_after_the_first: 1,
+      versions_without_event: [],
+    });
+    await client.query('alter table unit_version disable trigger trg_iu_out_version');
+    const silent = await ask<string>(
+      client,
+      `select version_id as answer from fn_iu_add_version('a.md#b', 'three', 'me')`,
+    );
+    expect(await proofOf(client)).toMatchObject({
+      balanced: false,
+      versions_after_the_first: 2,
+      versions_without_event: [silent],
     });
   });
 

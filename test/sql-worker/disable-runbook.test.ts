@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '../support/create-database.ts';
-import { BASE_FILES, installed, WORKER_FILES } from './support/installed.ts';
 import { createDatabase } from '../support/create-database.ts';
+import { BASE_FILES, installed, WORKER_FILES } from './support/installed.ts';
 import { applyFile } from './support/run-file.ts';
 import { ask, emit, runWorker } from './support/worker.ts';
 
@@ -52,7 +52,10 @@ describe.each([15, 18] as const)('the disable runbook on PostgreSQL %i', (major)
        values ('was_off', 'iu', 'x', 'report', 'x', false), ('was_on', 'iu', 'x', 'report', 'x', true)`,
     );
     const enabled = () =>
-      ask<string[] | null>(client, 'select array_agg(route_code order by route_code) filter (where enabled) as answer from iu_outbound_route');
+      ask<string[] | null>(
+        client,
+        'select array_agg(route_code order by route_code) filter (where enabled) as answer from iu_outbound_route',
+      );
     await applyFile(client, level('l2_routes'));
     expect(await enabled()).toBe(null);
     await applyFile(client, level('l2_routes'));
@@ -64,7 +67,10 @@ describe.each([15, 18] as const)('the disable runbook on PostgreSQL %i', (major)
     await edit('two');
     const before = await triggers();
     expect(before).toEqual([
-      'trg_iu_out_version A', 'trg_iu_outbox_append_only A', 'trg_iu_outbox_no_truncate A', 'trg_iu_outbox_stamp A',
+      'trg_iu_out_version A',
+      'trg_iu_outbox_append_only A',
+      'trg_iu_outbox_no_truncate A',
+      'trg_iu_outbox_stamp A',
     ]);
     await applyFile(client, level('l3_triggers'));
     await applyFile(client, level('l3_triggers'));
@@ -86,11 +92,19 @@ describe.each([15, 18] as const)('the disable runbook on PostgreSQL %i', (major)
     );
     expect(rows).toEqual(
       [2, 3, 4, 5].map((version_seq) => ({
-        event_type: 'version_applied', event_subject: 'a.md#b', actor: 'an editor',
-        payload: { unit_code: 'a.md#b', version_seq }, refers: true,
+        event_type: 'version_applied',
+        event_subject: 'a.md#b',
+        actor: 'an editor',
+        payload: { unit_code: 'a.md#b', version_seq },
+        refers: true,
       })),
     );
-    expect(await ask(client, `select count(distinct array(select jsonb_object_keys(payload)))::int as answer from event_outbox`)).toBe(1);
+    expect(
+      await ask(
+        client,
+        `select count(distinct array(select jsonb_object_keys(payload)))::int as answer from event_outbox`,
+      ),
+    ).toBe(1);
     await applyFile(client, level('l3_triggers_back'));
     expect(await events()).toBe(4);
   });

@@ -7,7 +7,11 @@ const OURS = `n.nspname = 'public'`;
 
 describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
   let client: pg.Client;
-  const names = (sql: string) => ask<string[] | null>(client, `select array_agg(name order by name) as answer from (${sql}) as found (name)`);
+  const names = (sql: string) =>
+    ask<string[] | null>(
+      client,
+      `select array_agg(name order by name) as answer from (${sql}) as found (name)`,
+    );
   beforeAll(async () => {
     client = await (await installed(major, 'live')).connect();
   });
@@ -18,7 +22,12 @@ describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
     where ${OURS} and has_function_privilege('public', p.oid, 'execute')`;
 
   test('each function has exactly the pinned search path, and PUBLIC may execute none', async () => {
-    expect(await ask(client, `select count(*)::int as answer from pg_proc p join pg_namespace n on n.oid = p.pronamespace where ${OURS}`)).toBeGreaterThan(25);
+    expect(
+      await ask(
+        client,
+        `select count(*)::int as answer from pg_proc p join pg_namespace n on n.oid = p.pronamespace where ${OURS}`,
+      ),
+    ).toBeGreaterThan(25);
     expect(await names(UNPINNED)).toBe(null);
     expect(await names(PUBLIC)).toBe(null);
   });
@@ -73,7 +82,11 @@ describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
         and (rolcanlogin or rolsuper or rolcreaterole or rolcreatedb or rolbypassrls or rolreplication)`),
     ).toBe(null);
     expect(await names(`select rolname::text from pg_roles where rolname ~ '^iu_core_'`)).toEqual([
-      'iu_core_auditor', 'iu_core_emitter', 'iu_core_operator', 'iu_core_owner', 'iu_core_worker',
+      'iu_core_auditor',
+      'iu_core_emitter',
+      'iu_core_operator',
+      'iu_core_owner',
+      'iu_core_worker',
     ]);
   });
 });

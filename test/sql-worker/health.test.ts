@@ -42,8 +42,15 @@ describe.each([15, 18] as const)('health on PostgreSQL %i', (major) => {
 
   test('is well after the first run, with nothing waiting', async () => {
     expect(await health()).toMatchObject({
-      healthy: true, reasons: [], master_gate_open: true, worker_gate_open: true, backlog: 0, attempts_in_audit: 0,
-      dead_letter_open: 0, queued_deliveries: 0, delivery_gate_open: false,
+      healthy: true,
+      reasons: [],
+      master_gate_open: true,
+      worker_gate_open: true,
+      backlog: 0,
+      attempts_in_audit: 0,
+      dead_letter_open: 0,
+      queued_deliveries: 0,
+      delivery_gate_open: false,
       cursors: [{ cursor_code: 'iu_outbound_default', last_run_summary: { status: 'ran', limit: 100 } }],
     });
   });
@@ -56,13 +63,23 @@ describe.each([15, 18] as const)('health on PostgreSQL %i', (major) => {
     await client.query('select pg_sleep(1.05)');
     const ill = await health();
     expect(ill).toMatchObject({ healthy: false, backlog: 1 });
-    expect(ill.reasons).toEqual([expect.stringMatching(/oldest undecided event is 1\.\d+ s old.*a gate is closed/)]);
+    expect(ill.reasons).toEqual([
+      expect.stringMatching(/oldest undecided event is 1\.\d+ s old.*a gate is closed/),
+    ]);
   });
 
   test.each([
-    ['a gate without a row', `delete from dot_config where key = 'iu_core.route_worker_enabled'`, /worker gate has no row/],
+    [
+      'a gate without a row',
+      `delete from dot_config where key = 'iu_core.route_worker_enabled'`,
+      /worker gate has no row/,
+    ],
     ['no cursor', 'delete from iu_route_worker_cursor', /no cursor/],
-    ['a cursor of another cluster', 'update iu_route_worker_cursor set system_identifier = 1', /another cluster/],
+    [
+      'a cursor of another cluster',
+      'update iu_route_worker_cursor set system_identifier = 1',
+      /another cluster/,
+    ],
     [
       'an open dead letter',
       `insert into iu_route_dead_letter (idempotency_key, event_id, worker_code, event, last_attempt, failure_code, fingerprint)
@@ -87,8 +104,16 @@ describe.each([15, 18] as const)('health on PostgreSQL %i', (major) => {
     const { high_water_mark: mark, backlog } = await health();
     expect(backlog).toBe(1);
     expect(mark).toMatchObject({
-      unsettled: 1, stalled: false,
-      blocker: { kind: 'session', pid, xid, database: database.name, user: 'postgres', application: 'a forgotten session' },
+      unsettled: 1,
+      stalled: false,
+      blocker: {
+        kind: 'session',
+        pid,
+        xid,
+        database: database.name,
+        user: 'postgres',
+        application: 'a forgotten session',
+      },
     });
     await client.query(`update dot_config set value = '1' where key = 'iu_core.health_max_stall_seconds'`);
     await client.query('select pg_sleep(1.05)');
@@ -105,11 +130,17 @@ describe.each([15, 18] as const)('health on PostgreSQL %i', (major) => {
     const other = await elsewhere.connect();
     await other.query('begin');
     await oldest(other);
-    expect((await health()).high_water_mark.blocker).toMatchObject({ kind: 'session', database: elsewhere.name });
+    expect((await health()).high_water_mark.blocker).toMatchObject({
+      kind: 'session',
+      database: elsewhere.name,
+    });
     const gid = `held ${randomUUID()}`;
     await other.query(`prepare transaction '${gid}'`);
     expect((await health()).high_water_mark.blocker).toMatchObject({
-      kind: 'prepared_transaction', gid, database: elsewhere.name, user: 'postgres',
+      kind: 'prepared_transaction',
+      gid,
+      database: elsewhere.name,
+      user: 'postgres',
     });
     await other.query(`rollback prepared '${gid}'`);
     await elsewhere.drop();
@@ -130,10 +161,14 @@ describe.each([15, 18] as const)('health on PostgreSQL %i', (major) => {
     await oldest(blocker);
     await emit(client);
     await client.query('select pg_sleep(1.05)');
-    for (const [role, age] of [['iu_core_auditor', null], ['iu_core_operator', expect.any(Number)]] as const) {
+    for (const [role, age] of [
+      ['iu_core_auditor', null],
+      ['iu_core_operator', expect.any(Number)],
+    ] as const) {
       await client.query(`set role ${role}`);
       expect(await health(), role).toMatchObject({
-        healthy: false, high_water_mark: { stalled: true, blocker: { kind: 'session', age_seconds: age } },
+        healthy: false,
+        high_water_mark: { stalled: true, blocker: { kind: 'session', age_seconds: age } },
       });
       await client.query('reset role');
     }
@@ -152,7 +187,9 @@ describe.each([15, 18] as const)('health on PostgreSQL %i', (major) => {
     await emit(client, {});
     await emit(client, {}, 'nobody_wants_it');
     await settled(client);
-    const backlog = await client.query('select cursor_code, event_type, events::int, unsettled::int from v_iu_event_backlog order by 2');
+    const backlog = await client.query(
+      'select cursor_code, event_type, events::int, unsettled::int from v_iu_event_backlog order by 2',
+    );
     expect(backlog.rows).toEqual([
       { cursor_code: 'iu_outbound_default', event_type: 'nobody_wants_it', events: 1, unsettled: 0 },
       { cursor_code: 'iu_outbound_default', event_type: 'version_applied', events: 2, unsettled: 0 },

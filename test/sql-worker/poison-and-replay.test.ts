@@ -47,8 +47,14 @@ describe.each([15, 18] as const)('poison and replay on PostgreSQL %i', (major) =
     );
     expect(letters).toEqual([
       {
-        event_id: bad, route_code: 'iu_version_applied', state: 'open', failure_code: 'worker_process_error', code: '2203A',
-        event_snapshot: bad, route_snapshot: 'iu_version_applied', attempt: '1',
+        event_id: bad,
+        route_code: 'iu_version_applied',
+        state: 'open',
+        failure_code: 'worker_process_error',
+        code: '2203A',
+        event_snapshot: bad,
+        route_snapshot: 'iu_version_applied',
+        attempt: '1',
       },
     ]);
     expect(await runWorker(client)).toMatchObject({ seen: 0 });
@@ -61,7 +67,9 @@ describe.each([15, 18] as const)('poison and replay on PostgreSQL %i', (major) =
     );
     await emit(client, { other: 1 });
     expect(await runWorker(client)).toMatchObject({ seen: 1, attempts_written: 2, dead_lettered: 1 });
-    const { rows } = await client.query('select route_code, decision from iu_route_attempt order by route_code');
+    const { rows } = await client.query(
+      'select route_code, decision from iu_route_attempt order by route_code',
+    );
     expect(rows).toEqual([
       { route_code: 'all_of_them', decision: 'dry_run' },
       { route_code: 'iu_version_applied', decision: 'failed' },
@@ -86,7 +94,9 @@ describe.each([15, 18] as const)('poison and replay on PostgreSQL %i', (major) =
   test('a failure that a retry may cure dead-letters nothing: the run fails whole', async () => {
     await client.query(`create function busy() returns trigger language plpgsql as $$ begin
       raise exception using errcode = 'deadlock_detected', message = 'made up'; end $$`);
-    await client.query('create trigger busy before insert on iu_route_attempt for each row execute function busy()');
+    await client.query(
+      'create trigger busy before insert on iu_route_attempt for each row execute function busy()',
+    );
     await emit(client, { kind: 'good' });
     expect(await sqlstateOf(runWorker(client))).toBe('40P01');
     expect(await ask(client, 'select count(*)::int as answer from iu_route_dead_letter')).toBe(0);
@@ -97,7 +107,13 @@ describe.each([15, 18] as const)('poison and replay on PostgreSQL %i', (major) =
   test('a replay that fails again stays the same open letter, with the next number and its count', async () => {
     await poison();
     const id = await letter();
-    expect(await replay(id)).toEqual({ status: 'replayed', dead_letter_id: id, decision: 'failed', resolved: false, attempt_no: 2 });
+    expect(await replay(id)).toEqual({
+      status: 'replayed',
+      dead_letter_id: id,
+      decision: 'failed',
+      resolved: false,
+      attempt_no: 2,
+    });
     const { rows } = await client.query(
       `select state, replay_count, last_attempt ->> 'attempt_no' as attempt from iu_route_dead_letter`,
     );
@@ -113,7 +129,12 @@ describe.each([15, 18] as const)('poison and replay on PostgreSQL %i', (major) =
       `select state, state_actor, state_reason, replay_count from iu_route_dead_letter`,
     );
     expect(rows).toEqual([{ state: 'resolved', state_actor: 'me', state_reason: 'a test', replay_count: 1 }]);
-    expect(await ask(client, 'select count(distinct idempotency_key)::int as answer from iu_route_attempt where attempt_no = 2')).toBe(1);
+    expect(
+      await ask(
+        client,
+        'select count(distinct idempotency_key)::int as answer from iu_route_attempt where attempt_no = 2',
+      ),
+    ).toBe(1);
     expect(await replay(id)).toMatchObject({ status: 'not_open', resolved: true, attempt_no: null });
     expect(await ask(client, `select fn_iu_conservation() ->> 'balanced' as answer`)).toBe('true');
   });
@@ -155,7 +176,8 @@ describe.each([15, 18] as const)('poison and replay on PostgreSQL %i', (major) =
   test('a replay names who and why, and a letter that is there', async () => {
     await poison();
     const id = await letter();
-    const call = (values: unknown[]) => sqlstateOf(client.query('select fn_iu_route_dead_letter_replay($1, $2, $3)', values));
+    const call = (values: unknown[]) =>
+      sqlstateOf(client.query('select fn_iu_route_dead_letter_replay($1, $2, $3)', values));
     expect(await call([id, '', 'why'])).toBe('22023');
     expect(await call([id, 'me', null])).toBe('22023');
     expect(await call(['0195f1a0-0000-7000-8000-000000000001', 'me', 'why'])).toBe('P0002');
@@ -175,7 +197,9 @@ describe.each([15, 18] as const)('poison and replay on PostgreSQL %i', (major) =
     await refused(`update iu_route_dead_letter set created_at = now()`);
     await refused(`delete from iu_route_dead_letter`);
     await refused(`truncate iu_route_dead_letter`);
-    expect(await sqlstateOf(client.query(`update iu_route_dead_letter set state = 'discarded'`))).toBe('23514');
+    expect(await sqlstateOf(client.query(`update iu_route_dead_letter set state = 'discarded'`))).toBe(
+      '23514',
+    );
     await client.query(
       `update iu_route_dead_letter set state = 'discarded', state_actor = 'me', state_reason = 'known', state_at = now()`,
     );
@@ -187,12 +211,18 @@ describe.each([15, 18] as const)('poison and replay on PostgreSQL %i', (major) =
     await client.query(`create function broken() returns trigger language plpgsql as $$ begin
       if new.decision <> 'failed' then raise exception 'made up'; end if; return new; end $$`);
     await client.query('update iu_outbound_route set enabled = false');
-    await client.query('create trigger broken before insert on iu_route_attempt for each row execute function broken()');
+    await client.query(
+      'create trigger broken before insert on iu_route_attempt for each row execute function broken()',
+    );
     expect(await runWorker(client)).toMatchObject({ seen: 1, dead_lettered: 1 });
     expect(await ask(client, 'select route_code as answer from iu_route_dead_letter')).toBe(null);
     await client.query('drop trigger broken on iu_route_attempt');
     await client.query('update iu_outbound_route set enabled = true, event_filter = null');
-    expect(await replay(await letter())).toMatchObject({ decision: 'skipped', resolved: true, attempt_no: 2 });
+    expect(await replay(await letter())).toMatchObject({
+      decision: 'skipped',
+      resolved: true,
+      attempt_no: 2,
+    });
     const { rows } = await client.query(
       'select route_code, attempt_no, decision from iu_route_attempt where event_id = $1 order by route_code, attempt_no',
       [id],

@@ -20,7 +20,9 @@ const FIGURES: Readonly<Record<string, string>> = {
 const ALL_PASS = ['P0', ...Object.keys(FIGURES)].map((id) => `${id} pass`);
 
 function figures(checks: readonly CheckRow[]): Record<string, string> {
-  return Object.fromEntries(checks.filter(({ check_id }) => check_id !== 'P0').map((row) => [row.check_id, row.detail]));
+  return Object.fromEntries(
+    checks.filter(({ check_id }) => check_id !== 'P0').map((row) => [row.check_id, row.detail]),
+  );
 }
 
 describe.each([15, 18] as const)('probe 040 on PostgreSQL %i', (major) => {
@@ -67,7 +69,11 @@ describe.each([15, 18] as const)('probe 040 on PostgreSQL %i', (major) => {
 
   test('beside a writer that is in the middle of a transaction, and one that commits meanwhile, they are the same', async () => {
     database = await installed(major, 'live');
-    const [client, slow, quick] = await Promise.all([database.connect(), database.connect(), database.connect()]);
+    const [client, slow, quick] = await Promise.all([
+      database.connect(),
+      database.connect(),
+      database.connect(),
+    ]);
     await slow.query('begin');
     await emit(slow);
     const { checks } = await tryProbe(client, PROBE, async () => {
@@ -94,7 +100,9 @@ describe.each([15, 18] as const)('probe 040 on PostgreSQL %i', (major) => {
   test('a drain that moved the cursor after the snapshot makes the probe fail as one to be tried again', async () => {
     database = await installed(major, 'live');
     const [client, drain] = await Promise.all([database.connect(), database.connect()]);
-    expect(await sqlstateOf(tryProbe(client, PROBE, async () => void (await runWorker(drain))))).toBe('40001');
+    expect(await sqlstateOf(tryProbe(client, PROBE, async () => void (await runWorker(drain))))).toBe(
+      '40001',
+    );
     expect(verdicts((await tryProbe(client, PROBE)).checks)).toEqual(ALL_PASS);
   });
 
@@ -134,7 +142,10 @@ describe.each([15, 18] as const)('probe 040 on PostgreSQL %i', (major) => {
   test('statement by statement outside a transaction it stops at the first, and every later one refuses', async () => {
     database = await installed(major, 'live');
     const client = await database.connect();
-    const statements = textOf(PROBE).split(/^\$\$;$/m).slice(0, -1).map((text) => `${text}$$;`);
+    const statements = textOf(PROBE)
+      .split(/^\$\$;$/m)
+      .slice(0, -1)
+      .map((text) => `${text}$$;`);
     expect(statements).toHaveLength(12);
     const states = [];
     for (const statement of statements) states.push(await sqlstateOf(client.query(statement)));
@@ -144,13 +155,25 @@ describe.each([15, 18] as const)('probe 040 on PostgreSQL %i', (major) => {
   });
 
   test.each([
-    ['the seam is built', 'P6', `create or replace function fn_iu_route_deliver(p_route_code text, p_event_id uuid, p_request jsonb)
-        returns jsonb language sql set search_path = public, pg_temp as $$ select '{"status": "sent", "delivered": true}'::jsonb $$`],
-    ['the guard of the routes is gone', 'P6', 'alter table iu_outbound_route drop constraint iu_outbound_route_safe_chk'],
+    [
+      'the seam is built',
+      'P6',
+      `create or replace function fn_iu_route_deliver(p_route_code text, p_event_id uuid, p_request jsonb)
+        returns jsonb language sql set search_path = public, pg_temp as $$ select '{"status": "sent", "delivered": true}'::jsonb $$`,
+    ],
+    [
+      'the guard of the routes is gone',
+      'P6',
+      'alter table iu_outbound_route drop constraint iu_outbound_route_safe_chk',
+    ],
     ['no route takes the event', 'P2', 'update iu_outbound_route set enabled = false'],
-    ['the emitter writes twice', 'P9', `create function again() returns trigger language plpgsql as $$ begin
+    [
+      'the emitter writes twice',
+      'P9',
+      `create function again() returns trigger language plpgsql as $$ begin
         if pg_trigger_depth() = 1 then insert into event_outbox (event_domain, event_type, payload, actor) values ('iu', 'other', '{}', 'x'); end if; return null; end $$;
-        create trigger again after insert on event_outbox for each row execute function again()`],
+        create trigger again after insert on event_outbox for each row execute function again()`,
+    ],
   ])('it fails where %s', async (_, check, fault) => {
     database = await installed(major, 'live');
     const client = await database.connect();
@@ -163,11 +186,16 @@ describe.each([15, 18] as const)('probe 040 on PostgreSQL %i', (major) => {
     database = await installed(major, 'live');
     const client = await database.connect();
     const id = await emit(client);
-    const xid = await ask<string>(client, 'select xact_id::text as answer from event_outbox where id = $1', [id]);
+    const xid = await ask<string>(client, 'select xact_id::text as answer from event_outbox where id = $1', [
+      id,
+    ]);
     expect(verdicts(await readAfter(client, AFTER, xid))[0]).toBe('POST-ROLLBACK fail');
     expect(verdicts(await readAfter(client, AFTER, ''))[0]).toBe('POST-ROLLBACK not_run');
     await client.query(`update dot_config set value = 'false' where key = 'iu_core.outbound_enabled'`);
     await client.query('alter table iu_outbound_route drop constraint iu_outbound_route_safe_chk');
-    expect(verdicts(await readAfter(client, AFTER, xid)).slice(1)).toEqual(['POST-ROLLBACK fail', 'POST-ROLLBACK fail']);
+    expect(verdicts(await readAfter(client, AFTER, xid)).slice(1)).toEqual([
+      'POST-ROLLBACK fail',
+      'POST-ROLLBACK fail',
+    ]);
   });
 });

@@ -27,7 +27,10 @@ describe.each([15, 18] as const)('rollback on PostgreSQL %i', (major) => {
       const config = async () =>
         (await ask<boolean>(client, `select to_regclass('public.dot_config') is null as answer`))
           ? 'none'
-          : ask<string>(client, `select json_object_agg(key, value order by key)::text as answer from public.dot_config`);
+          : ask<string>(
+              client,
+              `select json_object_agg(key, value order by key)::text as answer from public.dot_config`,
+            );
       const files = [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES];
       const before: string[][] = [];
       for (const path of files) {
@@ -44,7 +47,8 @@ describe.each([15, 18] as const)('rollback on PostgreSQL %i', (major) => {
       for (const round of [1, 2]) {
         for (const path of [...BASE_FILES, ...WORKER_FILES, ENABLE]) await applyFile(client, path);
         expect(await runWorker(client), String(round)).toMatchObject({ status: 'ran' });
-        for (const path of [...BASE_FILES, ...WORKER_FILES, ENABLE].toReversed()) await applyFile(client, undoOf(path));
+        for (const path of [...BASE_FILES, ...WORKER_FILES, ENABLE].toReversed())
+          await applyFile(client, undoOf(path));
       }
     });
   });
@@ -55,27 +59,33 @@ describe.each([15, 18] as const)('rollback on PostgreSQL %i', (major) => {
       client = await database.connect();
     });
 
-    test.each(WORKER_FILES.map(undoOf))('%s is refused while an attempt exists, and goes through without one', async (path) => {
-      await emit(client);
-      await runWorker(client);
-      const before = await client.query('select * from iu_route_attempt');
-      expect(await sqlstateOf(applyFile(client, path))).toBe('SL001');
-      expect((await client.query('select * from iu_route_attempt')).rows).toEqual(before.rows);
+    test.each(WORKER_FILES.map(undoOf))(
+      '%s is refused while an attempt exists, and goes through without one',
+      async (path) => {
+        await emit(client);
+        await runWorker(client);
+        const before = await client.query('select * from iu_route_attempt');
+        expect(await sqlstateOf(applyFile(client, path))).toBe('SL001');
+        expect((await client.query('select * from iu_route_attempt')).rows).toEqual(before.rows);
 
-      const bare = await installed(major, 'live');
-      const other = await bare.connect();
-      if (path.includes('008')) await applyFile(other, undoOf(WORKER_FILES[1] ?? ''));
-      await applyFile(other, path);
-      await bare.drop();
-    });
+        const bare = await installed(major, 'live');
+        const other = await bare.connect();
+        if (path.includes('008')) await applyFile(other, undoOf(WORKER_FILES[1] ?? ''));
+        await applyFile(other, path);
+        await bare.drop();
+      },
+    );
 
-    test.each(WORKER_FILES.slice(0, 2).map(undoOf))('%s is refused while a dead letter exists', async (path) => {
-      await client.query(
-        `insert into iu_route_dead_letter (idempotency_key, event_id, worker_code, event, last_attempt, failure_code, fingerprint)
+    test.each(WORKER_FILES.slice(0, 2).map(undoOf))(
+      '%s is refused while a dead letter exists',
+      async (path) => {
+        await client.query(
+          `insert into iu_route_dead_letter (idempotency_key, event_id, worker_code, event, last_attempt, failure_code, fingerprint)
          values ('k', gen_random_uuid(), 'w', '{}', '{}', 'x', 'x')`,
-      );
-      expect(await sqlstateOf(applyFile(client, path))).toBe('SL001');
-    });
+        );
+        expect(await sqlstateOf(applyFile(client, path))).toBe('SL001');
+      },
+    );
 
     test('of 002 it is refused while an event exists', async () => {
       await emit(client);
@@ -103,7 +113,9 @@ describe.each([15, 18] as const)('rollback on PostgreSQL %i', (major) => {
       await other.query('rollback');
       await client.query(`update dot_config set value = 'false' where key = 'iu_core.outbound_enabled'`);
       expect(await sqlstateOf(applyFile(client, ENABLE))).toBe('SL008');
-      expect(await ask(client, `select fn_iu_gate_open('iu_core.route_worker_enabled') as answer`)).toBe(false);
+      expect(await ask(client, `select fn_iu_gate_open('iu_core.route_worker_enabled') as answer`)).toBe(
+        false,
+      );
     });
   });
 });

@@ -25,11 +25,19 @@ const LOST = `insert into event_outbox (event_domain, event_type, payload, actor
   update iu_route_worker_cursor
   set cursor_epoch = 1, cursor_xact_id = pg_current_xact_id(), cursor_created_at = 'infinity', cursor_event_id = gen_random_uuid()`;
 
+interface Case {
+  readonly file: string;
+  readonly level: 'inert' | 'live';
+  readonly all: readonly string[];
+  /** Check, the fault that it must find, and a part of what it says. */
+  readonly faults: [check: string, fault: string, told: string][];
+}
+
 /** Per file: what a sound database says, and for each check a fault that makes that check fail. */
-const CASES = [
+const CASES: Case[] = [
   {
     file: INERT,
-    level: 'inert' as const,
+    level: 'inert',
     all: ids('W', 1, 9),
     faults: [
       ['W1', 'alter table iu_probe_marker enable trigger trg_iu_probe_refuse_commit', 'could be committed'],
@@ -37,7 +45,11 @@ const CASES = [
       ['W2', 'alter function fn_iu_conservation() reset search_path', 'not pinned'],
       ['W2', 'grant execute on function fn_iu_conservation() to public', 'PUBLIC'],
       ['W3', 'drop view v_iu_event_backlog', 'v_iu_event_backlog'],
-      ['W4', `update dot_config set value = 'true' where key = 'iu_core.route_worker_enabled'`, 'was expected'],
+      [
+        'W4',
+        `update dot_config set value = 'true' where key = 'iu_core.route_worker_enabled'`,
+        'was expected',
+      ],
       ['W4', `delete from dot_config where key = 'iu_core.route_worker_enabled'`, 'missing'],
       ['W5', 'delete from iu_route_worker_cursor', 'not registered'],
       ['W5', 'update iu_route_worker_cursor set system_identifier = 1', 'another cluster'],
@@ -56,7 +68,7 @@ const CASES = [
   },
   {
     file: LIVE,
-    level: 'live' as const,
+    level: 'live',
     all: ids('L', 1, 9),
     faults: [
       ['L1', SHUT('iu_core.route_worker_enabled'), "'false'"],
@@ -89,11 +101,15 @@ const CASES = [
   },
   {
     file: INSTALL_GATES,
-    level: 'inert' as const,
+    level: 'inert',
     all: ids('G', 1, 8),
     faults: [
       ['G1', 'alter table iu_route_attempt rename to moved', 'iu_route_attempt'],
-      ['G2', 'grant execute on function fn_iu_emit_event(text, text, text, uuid, jsonb, text) to public', 'PUBLIC'],
+      [
+        'G2',
+        'grant execute on function fn_iu_emit_event(text, text, text, uuid, jsonb, text) to public',
+        'PUBLIC',
+      ],
       ['G2', 'drop function fn_iu_emit_event(text, text, text, uuid, jsonb, text)', 'missing'],
       ['G3', SHUT('iu_core.outbound_enabled'), "'false'"],
       ['G3', 'alter table dot_config rename to moved', 'missing'],
@@ -102,13 +118,17 @@ const CASES = [
       ['G6', 'alter table event_outbox enable trigger trg_iu_outbox_stamp', 'trg_iu_outbox_stamp'],
       ['G7', `create role no_rights_here; set local role no_rights_here`, 'may create in public: false'],
       ['G8', 'alter table iu_route_worker_cursor rename to moved', 'functions installed: true'],
-      ['G8', `insert into dot_config (key, value) values ('iu_core.delivery_enabled', 'true')`, 'delivery gate: true'],
+      [
+        'G8',
+        `insert into dot_config (key, value) values ('iu_core.delivery_enabled', 'true')`,
+        'delivery gate: true',
+      ],
       ['G8', LETTER, 'open dead letters: 1'],
     ],
   },
   {
     file: LIVE_GATES,
-    level: 'inert' as const,
+    level: 'inert',
     all: ids('M', 1, 6),
     faults: [
       ['M1', 'drop function fn_iu_conservation()', 'missing'],
@@ -116,14 +136,18 @@ const CASES = [
       ['M2', `delete from dot_config where key = 'iu_core.route_worker_enabled'`, 'missing'],
       ['M3', GONE_GUARD, 'guards of the routes: 0'],
       ['M4', BUILT_SEAM, 'unbuilt: false'],
-      ['M4', `insert into dot_config (key, value) values ('iu_core.delivery_enabled', 'true')`, 'delivery gate open: true'],
+      [
+        'M4',
+        `insert into dot_config (key, value) values ('iu_core.delivery_enabled', 'true')`,
+        'delivery gate open: true',
+      ],
       ['M5', LETTER, 'open dead letters: 1'],
       ['M6', LOST, 'balanced: false'],
     ],
   },
   {
     file: FINAL,
-    level: 'live' as const,
+    level: 'live',
     all: ids('F', 1, 6),
     faults: [
       ['F1', LOST, 'without attempt ["'],
@@ -140,7 +164,7 @@ const CASES = [
       ['F6', LETTER, '1 open'],
     ],
   },
-] as const;
+];
 
 describe.each([15, 18] as const)('on PostgreSQL %i', (major) => {
   describe.each(CASES)('$file', ({ file, level, all, faults }) => {
@@ -176,13 +200,17 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (major) => {
     await runWorker(client);
     const live = await readChecks(client, LIVE);
     expect(verdicts(live)).toEqual(passing(ids('L', 1, 9)));
-    expect(live.find(({ check_id }) => check_id === 'L6 first run')?.detail).toContain('after 2 attempts: history, accepted');
+    expect(live.find(({ check_id }) => check_id === 'L6 first run')?.detail).toContain(
+      'after 2 attempts: history, accepted',
+    );
     expect(live.find(({ check_id }) => check_id === 'L7 audit')?.detail).toBe(
       '2/0: history, accepted: conservation balanced, no open dead letter, 0 sent',
     );
     const inert = await readChecks(client, INERT);
     expect(verdicts(inert)).toEqual(passing(ids('W', 1, 9)));
-    expect(inert.find(({ check_id }) => check_id === 'W4 worker gate')?.detail).toContain('history, accepted');
+    expect(inert.find(({ check_id }) => check_id === 'W4 worker gate')?.detail).toContain(
+      'history, accepted',
+    );
   });
 
   test('events that came after the last run do not make the live verification fail', async () => {
@@ -195,7 +223,9 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (major) => {
     await emit(client);
     const live = await readChecks(client, LIVE);
     expect(verdicts(live)).toEqual(passing(ids('L', 1, 9)));
-    expect(live.at(-1)?.detail).toBe('backlog 2: events since the last run, or beyond its limit; it left none behind');
+    expect(live.at(-1)?.detail).toBe(
+      'backlog 2: events since the last run, or beyond its limit; it left none behind',
+    );
     expect(await runWorker(client)).toMatchObject({ seen: 2 });
   });
 });

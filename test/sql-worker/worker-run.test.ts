@@ -4,7 +4,13 @@ import type { TestDatabase } from '../support/create-database.ts';
 import { installed } from './support/installed.ts';
 import { ask, emit, runNow, runWorker, settled, sqlstateOf } from './support/worker.ts';
 
-const NO_OP = { seen: 0, attempts_written: 0, dead_lettered: 0, cursor_event_id: null, cursor_created_at: null };
+const NO_OP = {
+  seen: 0,
+  attempts_written: 0,
+  dead_lettered: 0,
+  cursor_event_id: null,
+  cursor_created_at: null,
+};
 
 describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (major) => {
   let database: TestDatabase;
@@ -24,7 +30,11 @@ describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (maj
     await emit(client);
     const last = await emit(client, {}, 'nobody_wants_it');
     expect(await runWorker(client)).toMatchObject({
-      status: 'ran', seen: 2, attempts_written: 2, dead_lettered: 0, cursor_event_id: last,
+      status: 'ran',
+      seen: 2,
+      attempts_written: 2,
+      dead_lettered: 0,
+      cursor_event_id: last,
       cursor_created_at: expect.stringMatching(/T.*\.\d+/),
     });
     const { rows } = await client.query(
@@ -32,8 +42,22 @@ describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (maj
       [':iu_version_applied:iu_outbound_default'],
     );
     expect(rows).toEqual([
-      { attempt_no: 1, route_code: 'iu_version_applied', decision: 'dry_run', status: 'dry_run', delivered: false, keyed: true },
-      { attempt_no: 1, route_code: null, decision: 'no_route', status: 'skipped', delivered: false, keyed: false },
+      {
+        attempt_no: 1,
+        route_code: 'iu_version_applied',
+        decision: 'dry_run',
+        status: 'dry_run',
+        delivered: false,
+        keyed: true,
+      },
+      {
+        attempt_no: 1,
+        route_code: null,
+        decision: 'no_route',
+        status: 'skipped',
+        delivered: false,
+        keyed: false,
+      },
     ]);
     expect(await runWorker(client)).toMatchObject({ status: 'ran', seen: 0, cursor_event_id: last });
   });
@@ -98,7 +122,9 @@ describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (maj
     expect(await runNow(client)).toMatchObject({ status: 'ran', seen: 0 });
     await late.query('commit');
     expect(await runWorker(client)).toMatchObject({ seen: 2, cursor_event_id: earlyId });
-    expect(await ask(client, 'select count(*)::int as answer from iu_route_attempt where event_id = $1', [lateId])).toBe(1);
+    expect(
+      await ask(client, 'select count(*)::int as answer from iu_route_attempt where event_id = $1', [lateId]),
+    ).toBe(1);
   });
 
   test('a cursor over created_at alone would have skipped it', async () => {
@@ -161,15 +187,18 @@ describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (maj
     expect(await sqlstateOf(runWorker(client, 10, 'nobody'))).toBe('SL008');
   });
 
-  test.each(['repeatable read', 'serializable'])('under %s it is refused outside a probe, and allowed inside', async (isolation) => {
-    await client.query(`begin isolation level ${isolation}`);
-    expect(await sqlstateOf(runNow(client))).toBe('SL008');
-    await client.query('rollback');
-    await client.query(`begin isolation level ${isolation}`);
-    await client.query('select fn_iu_probe_begin()');
-    expect(await runNow(client)).toMatchObject({ status: 'ran' });
-    await client.query('rollback');
-  });
+  test.each(['repeatable read', 'serializable'])(
+    'under %s it is refused outside a probe, and allowed inside',
+    async (isolation) => {
+      await client.query(`begin isolation level ${isolation}`);
+      expect(await sqlstateOf(runNow(client))).toBe('SL008');
+      await client.query('rollback');
+      await client.query(`begin isolation level ${isolation}`);
+      await client.query('select fn_iu_probe_begin()');
+      expect(await runNow(client)).toMatchObject({ status: 'ran' });
+      await client.query('rollback');
+    },
+  );
 
   test('an open cursor of another cluster is refused until the outbox is rebased', async () => {
     await emit(client, { n: 1 });
@@ -179,8 +208,11 @@ describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (maj
     await client.query('update iu_route_worker_cursor set system_identifier = 1');
     await emit(client, { n: 3 });
     expect(await sqlstateOf(runWorker(client))).toBe('SL007');
-    expect(await ask(client, 'select fn_iu_outbox_rebase($1, $2) as answer', ['me', 'restored'])).toMatchObject({
-      epoch: 2, cursors_rebased: 1,
+    expect(
+      await ask(client, 'select fn_iu_outbox_rebase($1, $2) as answer', ['me', 'restored']),
+    ).toMatchObject({
+      epoch: 2,
+      cursors_rebased: 1,
     });
     expect(await runWorker(client)).toMatchObject({ status: 'ran', seen: 2, attempts_written: 2 });
     expect(await ask(client, 'select cursor_epoch as answer from iu_route_worker_cursor')).toBe(2);
@@ -254,7 +286,13 @@ describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (maj
     await settled(client);
     await client.query('set role iu_core_worker');
     expect(await runNow(client)).toMatchObject({ status: 'ran', seen: 1 });
-    for (const table of ['event_outbox', 'iu_route_attempt', 'iu_route_worker_cursor', 'iu_route_dead_letter', 'dot_config']) {
+    for (const table of [
+      'event_outbox',
+      'iu_route_attempt',
+      'iu_route_worker_cursor',
+      'iu_route_dead_letter',
+      'dot_config',
+    ]) {
       expect(await sqlstateOf(client.query(`select from ${table}`)), table).toBe('42501');
     }
     await client.query('set role iu_core_auditor');
@@ -263,11 +301,17 @@ describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (maj
   });
 
   test('the cursor moves in place: its updates are heap-only', async () => {
-    const before = await ask<number>(client, `select pg_stat_get_xact_tuples_hot_updated('iu_route_worker_cursor'::regclass)::int as answer`);
+    const before = await ask<number>(
+      client,
+      `select pg_stat_get_xact_tuples_hot_updated('iu_route_worker_cursor'::regclass)::int as answer`,
+    );
     await client.query('begin');
     await runWorker(client);
     expect(
-      await ask(client, `select pg_stat_get_xact_tuples_hot_updated('iu_route_worker_cursor'::regclass)::int as answer`),
+      await ask(
+        client,
+        `select pg_stat_get_xact_tuples_hot_updated('iu_route_worker_cursor'::regclass)::int as answer`,
+      ),
     ).toBe(before + 1);
     await client.query('commit');
   });

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import type pg from 'pg';
 import type { TargetAccess } from '../../activities/dependencies.ts';
 import { awaitOutcome } from '../../client/await-outcome.ts';
@@ -19,7 +19,10 @@ import { ownTaskQueue, temporalAddress } from './temporal-address.ts';
 import { workflowBundle } from './workflow-bundle.ts';
 
 /** Failed attempts are what many tests are about; only what breaks a worker is worth a line. */
-Runtime.install({ logger: new DefaultLogger('ERROR') });
+Runtime.install({
+  logger: new DefaultLogger('ERROR'),
+  telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+});
 
 /** An engine of its own for a test file: a database, a worker in this process, a client. */
 export interface TestEngine {

@@ -35,7 +35,12 @@ async function waitingRun() {
   ]);
   const handle = await engine.start(planHash);
   const pending = await waitFor(async () => (await handle.query<MacroStatus>('status')).pendingApproval);
-  return { handle, pending, planHash, url: uiLink(temporalUiUrl(), 'default', handle.workflowId, handle.firstExecutionRunId) };
+  return {
+    handle,
+    pending,
+    planHash,
+    url: uiLink(temporalUiUrl(), 'default', handle.workflowId, handle.firstExecutionRunId),
+  };
 }
 
 /** Opens a tab of the run's page, and waits for its heading. */
@@ -73,7 +78,13 @@ test('each step shows by its summary, and the pending approval with the JSON to 
   const details = metadata.frameLocator('iframe').last();
   await details.getByText('Waits for an approval').waitFor();
   const words = await details.locator('body').innerText();
-  for (const word of ['test-macro', 'no backup: a test', 'waits for a second person', planHash, pending.fingerprint]) {
+  for (const word of [
+    'test-macro',
+    'no backup: a test',
+    'waits for a second person',
+    planHash,
+    pending.fingerprint,
+  ]) {
     expect(words).toContain(word);
   }
   expect(await details.locator('table tr').count()).toBeGreaterThanOrEqual(4);
@@ -90,7 +101,10 @@ test('an approval with the wrong plan hash shows what the validator says, and th
   const page = await open(url);
   const approval = { actor: 'bo', reason: 'reviewed', planHash, fingerprint: pending.fingerprint };
   await sendUpdate(page, 'approve', { ...approval, planHash: 'beef' });
-  await page.getByText(/The plan hash beef is not the plan that runs/).first().waitFor();
+  await page
+    .getByText(/The plan hash beef is not the plan that runs/)
+    .first()
+    .waitFor();
   await keep(page, 'refused-approval');
   const again = await open(url);
   await sendUpdate(again, 'approve', approval);

@@ -23,9 +23,9 @@ export async function applyFile(client: pg.Client, path: string): Promise<void> 
 }
 
 /** Runs a check or verification as the engine does: REPEATABLE READ, READ ONLY, rolled back. */
-export async function readChecks(client: pg.Client, path: string): Promise<CheckRow[]> {
+export async function readChecks(client: pg.Client, path: string, column = 'check_id'): Promise<CheckRow[]> {
   return inTransaction(client, 'isolation level repeatable read, read only', 'rollback', async () =>
-    reported(await client.query(textOf(path))),
+    reported(await client.query(textOf(path)), column),
   );
 }
 
@@ -82,9 +82,9 @@ async function inTransaction<T>(
   }
 }
 
-function reported(answered: unknown): CheckRow[] {
+function reported(answered: unknown, column = 'check_id'): CheckRow[] {
   const results = (Array.isArray(answered) ? answered : [answered]) as pg.QueryResult<CheckRow>[];
   return results
-    .filter((result) => result.fields?.some((field) => field.name === 'check_id'))
+    .filter((result) => result.fields?.some((field) => field.name === column))
     .flatMap((result) => result.rows);
 }

@@ -32,7 +32,11 @@ export async function runNow(
 }
 
 /** Emits one event and answers its id. */
-export async function emit(client: pg.Client, payload: object = {}, type = 'version_applied'): Promise<string> {
+export async function emit(
+  client: pg.Client,
+  payload: object = {},
+  type = 'version_applied',
+): Promise<string> {
   return ask<string>(
     client,
     `select fn_iu_emit_event('iu', $1, 'docs/a.md#b', null, $2, 'a test') as answer`,
