@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
-import { type DemoResult, type DemoRun, runDemo as demonstrate } from '../demo/run-demo.ts';
+import { type DemoResult, runDemo as demonstrate } from '../demo/run-demo.ts';
+import type { DemoRun } from '../demo/run-one-macro.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { type GlobalOptions, outputOf } from './options.ts';
 import { healthText } from './outbox-health.ts';

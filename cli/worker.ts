@@ -1,3 +1,4 @@
+import { installWorkerLog, workerLogLevel } from '../config/install-worker-log.ts';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
 import { startWorker } from '../worker.ts';
 import { type Context, withContext } from './context.ts';
@@ -25,6 +26,7 @@ export function worker(_: readonly string[], options: GlobalOptions): Promise<Ex
 /** A worker in this process, for every configured target. */
 export async function startOwnWorker(context: Context) {
   const { endpoint } = await context.temporalServer();
+  installWorkerLog(workerLogLevel(context.env));
   return startWorker({ endpoint, taskQueue: context.taskQueue, openTarget: (name) => context.target(name) });
 }
 

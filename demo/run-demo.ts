@@ -6,6 +6,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { ActivityDependencies } from '../activities/dependencies.ts';
 import { healthOf, type OutboxHealth } from '../cli/outbox-health.ts';
 import { uiLink } from '../client/ui-link.ts';
+import { installWorkerLog } from '../config/install-worker-log.ts';
 import { startStack } from '../local/start-stack.ts';
 import { installEngine } from '../target/install-engine.ts';
 import { openSession } from '../target/open-session.ts';
@@ -40,6 +41,7 @@ export interface DemoResult {
  * documents are the organic events. The servers it started are stopped at the end; their data stays.
  */
 export async function runDemo({ say, stateDir = '.sluice', signal }: DemoOptions): Promise<DemoResult> {
+  installWorkerLog('error');
   const scratch = await mkdtemp(join(tmpdir(), 'sluice-demo-'));
   const stack = await startStack({
     stateDir,

@@ -227,7 +227,7 @@ function validateApproval(state: RunState, controls: Controls, control: ApproveI
   validateControl(control);
   const pending = state.status.pendingApproval;
   if (pending === null || controls.approval !== null || controls.rejection !== null) {
-    return refuse('No approval is pending', 'approve answers a pending approval');
+    refuse('No approval is pending', 'approve answers a pending approval');
   }
   if (control.planHash !== pending.planHash) {
     refuse(

@@ -300,19 +300,39 @@ describe.each([15, 18] as const)('fn_iu_route_worker_run on PostgreSQL %i', (maj
     await client.query('reset role');
   });
 
-  test('the cursor moves in place: its updates are heap-only', async () => {
-    const before = await ask<number>(
-      client,
-      `select pg_stat_get_xact_tuples_hot_updated('iu_route_worker_cursor'::regclass)::int as answer`,
-    );
+  const HOT_UPDATES = `select pg_stat_get_xact_tuples_hot_updated('iu_route_worker_cursor'::regclass)::int as answer`;
+
+  test('the cursor moves in place, once a batch: a heap-only update', async () => {
+    for (let n = 0; n < 3; n += 1) await emit(client, { n });
+    await settled(client);
     await client.query('begin');
-    await runWorker(client);
-    expect(
-      await ask(
-        client,
-        `select pg_stat_get_xact_tuples_hot_updated('iu_route_worker_cursor'::regclass)::int as answer`,
-      ),
-    ).toBe(before + 1);
+    await runNow(client);
+    expect(await ask(client, HOT_UPDATES)).toBe(1);
     await client.query('commit');
+  });
+
+  test('idle polling leaves the cursor row alone, and news are recorded at once', async () => {
+    const recorded = () => ask<string>(client, 'select xmin::text as answer from iu_route_worker_cursor');
+    await client.query(
+      `update iu_route_worker_cursor
+       set last_run_at = clock_timestamp() + interval '1 minute', last_run_summary = '{"status": "ran", "seen": 0}'`,
+    );
+    const before = await recorded();
+    expect(await runNow(client)).toMatchObject({ status: 'ran', seen: 0 });
+    expect(await recorded()).toBe(before);
+
+    await emit(client);
+    expect(await runWorker(client)).toMatchObject({ seen: 1 });
+    const moved = await recorded();
+    expect(moved).not.toBe(before);
+    await runNow(client);
+    expect(await recorded()).not.toBe(moved);
+
+    await client.query(
+      `update iu_route_worker_cursor set last_run_at = clock_timestamp() - interval '2 seconds'`,
+    );
+    const old = await recorded();
+    await runNow(client);
+    expect(await recorded()).not.toBe(old);
   });
 });

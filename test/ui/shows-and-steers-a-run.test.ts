@@ -77,7 +77,7 @@ test('each step shows by its summary, and the pending approval with the JSON to 
   // The UI renders the Markdown of current details in a frame of its own.
   const details = metadata.frameLocator('iframe').last();
   await details.getByText('Waits for an approval').waitFor();
-  const words = await details.locator('body').innerText();
+  const words = (await details.locator('body').allInnerTexts()).join('\n');
   for (const word of [
     'test-macro',
     'no backup: a test',

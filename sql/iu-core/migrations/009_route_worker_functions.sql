@@ -515,15 +515,23 @@ begin
     'cursor_event_id', v_cursor.cursor_event_id,
     'cursor_created_at', v_cursor.cursor_created_at
   );
-  update iu_route_worker_cursor
-  set
-    cursor_epoch = v_cursor.cursor_epoch,
-    cursor_xact_id = v_cursor.cursor_xact_id,
-    cursor_created_at = v_cursor.cursor_created_at,
-    cursor_event_id = v_cursor.cursor_event_id,
-    last_run_at = v_started_at,
-    last_run_summary = v_result || jsonb_build_object('horizon', v_horizon, 'limit', p_limit)
-  where iu_route_worker_cursor.cursor_code = p_cursor_code;
+  -- A run that found nothing, right after another that found nothing, has no news: it leaves the row alone, so that idle
+  -- polling writes nothing and a probe's snapshot stays current.
+  if cardinality(v_batch) > 0
+    or v_cursor.last_run_at is null
+    or v_cursor.last_run_at < v_started_at - interval '1 second'
+    or v_cursor.last_run_summary ->> 'seen' <> '0'
+  then
+    update iu_route_worker_cursor
+    set
+      cursor_epoch = v_cursor.cursor_epoch,
+      cursor_xact_id = v_cursor.cursor_xact_id,
+      cursor_created_at = v_cursor.cursor_created_at,
+      cursor_event_id = v_cursor.cursor_event_id,
+      last_run_at = v_started_at,
+      last_run_summary = v_result || jsonb_build_object('horizon', v_horizon, 'limit', p_limit)
+    where iu_route_worker_cursor.cursor_code = p_cursor_code;
+  end if;
   return v_result;
 end
 $$;
