@@ -113,12 +113,19 @@ export async function insertRun(
   return { runId: row.run_id, runNo: Number(row.run_no), fingerprint: row.fingerprint };
 }
 
-async function assertPrimary(client: pg.Client): Promise<void> {
-  const found = await client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
-  if (found.rows[0]?.standby !== true) return;
+/** @throws SluiceError `target_read_only` */
+export async function assertPrimary(client: pg.Client): Promise<void> {
+  const found = await client.query<{ standby: boolean; still: boolean }>(
+    `select pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as still`,
+  );
+  const { standby, still } = found.rows[0] ?? {};
+  if (standby !== true && still !== true) return;
   throw new SluiceError('target_read_only', {
-    what: 'The target is a standby: it is in recovery and takes no writes.',
-    expected: 'The primary of the cluster.',
+    what:
+      standby === true
+        ? 'The target is a standby: it is in recovery and takes no writes.'
+        : 'Somebody has made the target read-only: default_transaction_read_only is on.',
+    expected: 'The primary of the cluster, open for writing.',
     safe: 'Nothing was changed.',
   });
 }

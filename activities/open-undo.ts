@@ -5,7 +5,7 @@ import type { UndoInput } from '../contracts/macro-run.ts';
 import { isChange, type Plan } from '../contracts/plan.ts';
 import { assertEngineCurrent } from '../target/install-engine.ts';
 import type { ActivityDependencies } from './dependencies.ts';
-import { insertRun } from './open-run.ts';
+import { assertPrimary, insertRun } from './open-run.ts';
 import { readDatabaseFingerprint } from './read-fingerprint.ts';
 import { readRun } from './read-run.ts';
 import { settleUnfinishedRun } from './settle-unfinished-run.ts';
@@ -21,6 +21,7 @@ export function openUndo(dependencies: ActivityDependencies) {
   return (input: UndoInput): Promise<OpenedUndo> =>
     withTarget(dependencies, input.target, 'open-undo', async ({ client }) => {
       await assertEngineCurrent(client);
+      await assertPrimary(client);
       await settleUnfinishedRun(client, dependencies);
       const { run, plan } = await readRun(client, input.undoRunId);
       if (run.kind === 'undo')

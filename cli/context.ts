@@ -5,17 +5,13 @@ import type { Config } from '../config/config.ts';
 import { findTarget } from '../config/find-target.ts';
 import { loadConfig } from '../config/load-config.ts';
 import { resolveTargetAccess } from '../config/open-target.ts';
+import { SluiceError } from '../contracts/error-codes.ts';
 import { MACRO_TASK_QUEUE } from '../contracts/names.ts';
 import { assertEngineCurrent } from '../target/install-engine.ts';
 import { mapDatabaseError } from '../target/map-database-error.ts';
-import { withSession } from '../target/open-session.ts';
+import { openSession } from '../target/open-session.ts';
 import { type GlobalOptions, type OutputFormat, outputOf } from './options.ts';
-import {
-  type FoundTemporal,
-  findTemporalServer,
-  openTemporal,
-  type TemporalAccess,
-} from './temporal-access.ts';
+import type { FoundTemporal, TemporalAccess } from './temporal-access.ts';
 
 /** What a command works with; nothing is connected to before it is asked for. */
 export interface Context {
@@ -65,12 +61,17 @@ export async function openContext(options: ContextOptions = {}): Promise<Context
     target: (name = context.targetName()) => resolveTargetAccess(config, name, { env, stateDir }),
     async session(doing, work) {
       const target = await context.target();
+      const client = await openSession({ url: target.url, applicationName: `sluice: ${doing}` }).catch(
+        (error) => {
+          throw unanswered(error);
+        },
+      );
       try {
-        return await withSession({ url: target.url, applicationName: `sluice: ${doing}` }, (client) =>
-          work(client, target),
-        );
+        return await work(client, target);
       } catch (error) {
         throw isOfDatabase(error) ? mapDatabaseError(error, doing) : error;
+      } finally {
+        await client.end().catch(() => undefined);
       }
     },
     record: (doing, work) =>
@@ -78,9 +79,14 @@ export async function openContext(options: ContextOptions = {}): Promise<Context
         await assertEngineCurrent(client);
         return work(client, target);
       }),
-    temporalServer: () => findTemporalServer(config, env, stateDir),
+    async temporalServer() {
+      const { findTemporalServer } = await import('./temporal-access.ts');
+      return findTemporalServer(config, env, stateDir);
+    },
     temporal() {
-      opened ??= context.temporalServer().then(openTemporal);
+      opened ??= import('./temporal-access.ts').then(async ({ openTemporal }) =>
+        openTemporal(await context.temporalServer()),
+      );
       return opened;
     },
     async close() {
@@ -117,6 +123,14 @@ function flagsOf(options: GlobalOptions) {
     backupDir: options.backupDir,
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+/** A target that no session could be opened on, in the words of a command. */
+function unanswered(error: unknown): unknown {
+  if (!(error instanceof SluiceError)) return error;
+  const { what } = error.text;
+  const expected = 'A PostgreSQL that answers within 10 s and takes the credentials; `sluice doctor` looks.';
+  return new SluiceError(error.code, { what, expected, safe: 'Nothing was changed.' }, { cause: error });
 }
 
 /** An error of the server or of the socket under it has a code of five characters or of the system. */

@@ -23,12 +23,11 @@ export interface SessionOptions {
  */
 export async function openSession(options: SessionOptions): Promise<pg.Client> {
   const client = new pg.Client({
-    connectionString: options.url,
+    connectionString: withConnectionCheck(options.url),
     application_name: options.applicationName.slice(0, 63),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
-    options: '-c client_connection_check_interval=1000',
   });
   // A connection that breaks while idle reports here; the next query reports it to its caller.
   client.on('error', () => undefined);
@@ -59,6 +58,14 @@ export async function closeSession(client: pg.Client): Promise<void> {
   const cut = setTimeout(() => streamOf(client)?.destroy(), CLOSE_WITHIN_MS);
   await client.end().catch(() => undefined);
   clearTimeout(cut);
+}
+
+/** Options that the connection string brings are kept. */
+function withConnectionCheck(url: string): string {
+  const asked = new URL(url);
+  const given = asked.searchParams.get('options');
+  asked.searchParams.set('options', [given ?? '', '-c client_connection_check_interval=1000'].join(' ').trim());
+  return asked.href;
 }
 
 function streamOf(client: pg.Client): { destroy(): void } | undefined {

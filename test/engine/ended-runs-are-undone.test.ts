@@ -28,7 +28,7 @@ const failure = async (handle: Handle) => {
 const outcomeOf = async (runId: string) =>
   (await engine.sql.query('select outcome from sluice.run where run_id = $1', [runId])).rows[0]?.outcome;
 
-test('a run that succeeded is rolled back by its receipts, when Temporal has long forgotten it', async () => {
+test('a run that succeeded is rolled back by its receipts, when Temporal has long forgotten it', { timeout: 90_000 }, async () => {
   const { fingerprint } = (await engine.sql.query('select sluice.fn_database_fingerprint() as fingerprint')).rows[0];
   const handle = await engine.start(
     await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), change('two', [table(engine, 't_two')])]),
@@ -36,7 +36,7 @@ test('a run that succeeded is rolled back by its receipts, when Temporal has lon
   const { runId } = await engine.outcome(handle);
   const execution = { workflowId: handle.workflowId };
   await engine.client.workflowService.deleteWorkflowExecution({ namespace: 'default', workflowExecution: execution });
-  await waitFor(async () => (await handle.describe().catch(() => 'gone')) === 'gone');
+  await waitFor(async () => (await handle.describe().catch(() => 'gone')) === 'gone', 60_000);
   const undone = await undo(runId ?? '');
   expect(undone).toMatchObject({ outcome: 'rolled_back', cause: `rollback of run ${runId} by bo: a test` });
   expect(await tables(engine)).toEqual([]);

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { TestDatabase } from '../support/create-database.ts';
 import { installed } from './support/installed.ts';
 import { type CheckRow, readAfter, textOf, tryProbe, verdicts } from './support/run-file.ts';
-import { ask, emit, runWorker, sqlstateOf } from './support/worker.ts';
+import { ask, emit, runNow, runWorker, settled, sqlstateOf } from './support/worker.ts';
 
 const PROBE = 'sql/iu-core/sandbox/040_worker_live_dryrun_probe.sql';
 const AFTER = 'sql/iu-core/sandbox/040_post_rollback.sql';
@@ -100,9 +100,12 @@ describe.each([15, 18] as const)('probe 040 on PostgreSQL %i', (major) => {
   test('a drain that moved the cursor after the snapshot makes the probe fail as one to be tried again', async () => {
     database = await installed(major, 'live');
     const [client, drain] = await Promise.all([database.connect(), database.connect()]);
-    expect(await sqlstateOf(tryProbe(client, PROBE, async () => void (await runWorker(drain))))).toBe(
-      '40001',
-    );
+    await emit(drain);
+    await settled(drain);
+    const probed = tryProbe(client, PROBE, async () => {
+      expect(await runNow(drain)).toMatchObject({ seen: 1 });
+    });
+    expect(await sqlstateOf(probed)).toBe('40001');
     expect(verdicts((await tryProbe(client, PROBE)).checks)).toEqual(ALL_PASS);
   });
 

@@ -31,10 +31,10 @@ export async function tables(engine: TestEngine): Promise<string[]> {
 export async function receipts(engine: TestEngine, runId: string | null): Promise<string[]> {
   const found = await engine.sql.query<{ line: string }>(
     `select step_id || case when part = '' then '' else '/' || part end || ' ' || direction || ' ' || state as line
-     from sluice.step_receipt where run_id = $1 order by finished_at, line`,
+     from sluice.step_receipt where run_id = $1`,
     [runId],
   );
-  return found.rows.map((row) => row.line);
+  return found.rows.map((row) => row.line).sort();
 }
 
 /** Failed attempts of a run as `step direction code`, in order. */

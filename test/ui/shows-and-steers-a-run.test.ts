@@ -54,7 +54,8 @@ async function open(url: string, tab = 'history'): Promise<Page> {
 async function sendUpdate(page: Page, name: string, input: object): Promise<void> {
   await page.getByRole('button', { name: 'More Actions' }).click();
   await page.getByRole('menuitem', { name: 'Send an Update' }).click();
-  console.log(await page.locator('form').last().innerHTML());
+  await page.waitForTimeout(1000);
+  console.log((await page.locator('form, dialog[open], [role=dialog]').allInnerTexts()).length, await page.evaluate(`[...document.querySelectorAll('[id*=update],[data-testid*=update],[role=combobox]')].map(e=>e.outerHTML.slice(0,300)).join('\\n')`));
   await page.getByText('Select an Update').click({ timeout: 3000 });
   await page.getByRole('option', { name }).first().click();
   await page.locator('.cm-content[contenteditable=true]').last().fill(JSON.stringify(input));
