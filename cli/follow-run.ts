@@ -27,7 +27,7 @@ export async function watchWithProgress(
   options: WatchOptions,
 ): Promise<Watched> {
   const interrupted = untilInterrupted();
-  const view = progressView();
+  const view = await progressView(context.output);
   const stay = options.stay ?? process.stderr.isTTY === true;
   let last = '';
   let silent = '';

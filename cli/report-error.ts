@@ -42,6 +42,14 @@ function tell(error: unknown): Told {
       ...('problems' in error ? { problems: error.problems as unknown[] } : {}),
     };
   }
+  if (error instanceof Error && error.name === 'AbortError') {
+    return {
+      code: 'interrupted',
+      what: 'Interrupted.',
+      expected: '',
+      safe: 'What was begun was ended cleanly.',
+    };
+  }
   const known = explainTemporalError(error);
   if (known !== null) return known;
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

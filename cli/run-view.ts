@@ -1,9 +1,12 @@
 import { awaitOutcome } from '../client/await-outcome.ts';
+import { findRun, type KnownRun } from '../client/find-run.ts';
 import { STATUS_QUERY } from '../contracts/control.ts';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
 import type { MacroStatus } from '../contracts/macro-run.ts';
 import type { Context } from './context.ts';
+import { explainTemporalError } from './explain-temporal-error.ts';
 import type { LocatedRun } from './locate-run.ts';
+import { note } from './print.ts';
 import { statusFromEvidence } from './status-from-evidence.ts';
 import { CALL_MS } from './temporal-access.ts';
 
@@ -40,7 +43,15 @@ export function exitOfRun({ outcome }: Pick<MacroStatus, 'outcome'>): ExitCode {
 
 async function readStatus(context: Context, run: LocatedRun): Promise<MacroStatus> {
   const { temporal, handle, known } = run;
-  if (run.isOpen) return temporal.within(CALL_MS, () => handle.query<MacroStatus>(STATUS_QUERY));
+  if (run.isOpen) {
+    try {
+      return await temporal.within(CALL_MS, () => handle.query<MacroStatus>(STATUS_QUERY));
+    } catch (error) {
+      const stored = await storedRun(context, run, error);
+      note('no worker answers; this is what the receipts in the target say');
+      return context.record('read a run', (client) => statusFromEvidence(client, stored, true));
+    }
+  }
   if (run.workflowState !== null && run.workflowState !== 'TERMINATED') {
     try {
       return await temporal.within(CALL_MS, () => awaitOutcome(handle));
@@ -49,7 +60,18 @@ async function readStatus(context: Context, run: LocatedRun): Promise<MacroStatu
     }
   }
   if (known === null) return temporal.within(CALL_MS, () => awaitOutcome(handle));
-  return context.record('read a run', (client) => statusFromEvidence(client, known));
+  return context.record('read a run', (client) => statusFromEvidence(client, known, false));
+}
+
+/** The row of an open run that no worker answers for. @throws what the query failed with, where that is no silence */
+async function storedRun(context: Context, run: LocatedRun, silence: unknown): Promise<KnownRun> {
+  if (explainTemporalError(silence)?.code !== 'temporal_unreachable') throw silence;
+  if (run.known !== null) return run.known;
+  return context
+    .record('find a run', (client) => findRun(client, run.temporalRunId))
+    .catch(() => {
+      throw silence;
+    });
 }
 
 function waitsFor(status: MacroStatus): RunView['waitsFor'] {

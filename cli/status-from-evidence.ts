@@ -22,12 +22,16 @@ const UNDO: Readonly<Record<UndoState, StepState>> = {
 };
 
 /**
- * The status of a run whose workflow can no longer be asked, from the receipts in the target. One that was
- * terminated has no outcome there yet; it needs action.
+ * The status of a run whose workflow cannot be asked, from the receipts in the target. One whose workflow is gone and
+ * that has no outcome there was terminated; it needs action.
  */
-export async function statusFromEvidence(client: pg.Client, known: KnownRun): Promise<MacroStatus> {
+export async function statusFromEvidence(
+  client: pg.Client,
+  known: KnownRun,
+  isOpen: boolean,
+): Promise<MacroStatus> {
   const { run, steps, planDocument, summary } = await collectEvidence(client, known.runId);
-  const wasCut = run.finishedAt === null;
+  const wasCut = run.finishedAt === null && !isOpen;
   const kinds = new Map(planDocument.steps.map((step) => [step.id, step.kind]));
   return {
     runId: run.runId,
@@ -35,7 +39,7 @@ export async function statusFromEvidence(client: pg.Client, known: KnownRun): Pr
     macro: run.macro,
     target: run.target,
     planHash: run.planHash,
-    phase: 'ended',
+    phase: isOpen ? 'not known: no worker answers' : 'ended',
     outcome: wasCut ? 'needs_action' : run.outcome,
     steps: steps.flatMap((step) => {
       const kind = kinds.get(step.id);

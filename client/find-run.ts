@@ -36,7 +36,7 @@ export async function listRuns(client: pg.Client, limit = 50): Promise<readonly 
 }
 
 /**
- * Finds a run by its number (`7`), its engine run id, or the word `latest`.
+ * Finds a run by its number (`7`), its engine run id, Temporal's run id, or the word `latest`.
  *
  * @throws SluiceError `run_not_found`
  */
@@ -46,6 +46,7 @@ export async function findRun(client: pg.Client, reference: string): Promise<Kno
      from sluice.run
      where run_no::text = $1
        or run_id::text = $1
+       or temporal_run_id = $1
        or $1 = 'latest'
      order by run_no desc
      limit 1`,

@@ -62,6 +62,7 @@ export async function closeSession(client: pg.Client): Promise<void> {
 
 /** Options that the connection string brings are kept. */
 function withConnectionCheck(url: string): string {
+  if (!URL.canParse(url)) return url;
   const asked = new URL(url);
   const given = asked.searchParams.get('options');
   asked.searchParams.set('options', [given ?? '', '-c client_connection_check_interval=1000'].join(' ').trim());

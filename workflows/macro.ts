@@ -36,6 +36,8 @@ export async function macro(input: MacroInput): Promise<MacroStatus> {
   let failure: unknown;
   try {
     await forward.run(() => runForward({ state, controls, opened, planHash: input.planHash }, registered));
+    // A step may come through although it was asked to stop; the answer to who asked is still a rollback.
+    if (forward.consideredCancelled) failure = new CancelledFailure('cancelled');
   } catch (error) {
     // An activity whose worker is gone reports a timeout where it was asked to cancel.
     failure =

@@ -1,4 +1,4 @@
-import { condition } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, condition } from '@temporalio/workflow';
 import type { StepResult } from '../contracts/macro-run.ts';
 import { isChange, type PlannedChangeStep, type PlannedStep } from '../contracts/plan.ts';
 import { showHeld, waitWhileHeld } from './controls.ts';
@@ -18,6 +18,7 @@ export async function runForward(context: StepContext, registered: PlannedChange
     if (isChange(step)) registered.push(step);
     context.state.setPhase(step.kind);
     await untilPassed(context, step);
+    if (CancellationScope.current().consideredCancelled) throw new CancelledFailure('cancelled');
   }
   await waitWhileHeld(context.controls);
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { change, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
-import { receipts, untilExecutes } from '../support/engine-facts.ts';
+import { receipts, untilExecutes, untilStep } from '../support/engine-facts.ts';
 
 let engine: TestEngine;
 beforeAll(async () => {
@@ -80,26 +80,36 @@ test('an invalid index of a lost attempt is dropped before the next one; those o
 test('cancelling a concurrent build leaves no index', { timeout: 60_000 }, async () => {
   const reader = await engine.database.connect();
   await reader.query('begin isolation level repeatable read; select count(*) from t_big');
-  const slow = index('i_slow', 'name');
-  const patient = { ...slow, do: engine.script(`create index concurrently i_slow on t_big (name)`, 'do/i_slow.sql') };
-  const handle = await engine.start(await engine.plan([noBackup(), change('index', [patient])]));
+  const handle = await engine.start(await engine.plan([noBackup(), change('index', [index('i_slow', 'name')])]));
   await untilExecutes(engine, 'concurrently i_slow');
   await expect.poll(indexes, { timeout: 10_000 }).toEqual(['i_slow invalid']);
   await handle.cancel();
+  await untilStep(handle, 'index', 'undoing');
   await reader.query('rollback');
   await reader.end();
   const status = await engine.outcome(handle);
-  expect(['rolled_back']).toContain(status.outcome);
+  expect(status.outcome).toBe('rolled_back');
   expect(await indexes()).toEqual([]);
 });
 
-test('an effect that an earlier attempt intended is never taken for somebody else’s', async () => {
+test('an effect that an earlier attempt intended is never taken for somebody else’s', { timeout: 60_000 }, async () => {
   const pair = index('i_name', 'name');
-  const lost = { ...pair, do: engine.script('create index concurrently i_name on t_big (name)', 'do/lost.sql') };
-  const step = change('index', [lost], { holds: pair.doneWhen });
+  const slow = {
+    ...pair,
+    doneWhen: engine.script(
+      `select 'i_name' as check_id, case when i.indisvalid then 'pass' else 'fail' end as verdict,
+         case when i.indisvalid and pg_is_in_recovery() is not null then pg_sleep(2)::text else '' end as detail
+       from pg_index as i where i.indexrelid = to_regclass('i_name')`,
+      'done/slowly.sql',
+    ),
+  };
+  const step = change('index', [slow], { holds: pair.doneWhen });
   const handle = await engine.start(await engine.plan([noBackup(), step]));
+  const pid = await untilExecutes(engine, 'pg_sleep(2)');
+  expect(await indexes()).toEqual(['i_name']);
+  await engine.sql.query('select pg_terminate_backend($1)', [pid]);
   const status = await engine.outcome(handle);
-  expect(status.steps[1]?.state).toBe('done');
+  expect(status.steps[1]).toMatchObject({ state: 'done', attempts: 2 });
   expect((await engine.outcome(await engine.undo(status.runId ?? ''))).outcome).toBe('rolled_back');
   expect(await indexes()).toEqual([]);
 });

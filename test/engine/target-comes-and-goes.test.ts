@@ -1,7 +1,13 @@
-import type pg from 'pg';
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { stopCluster } from '../../local/start-cluster.ts';
 import { change, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
 import { failures, receipts, table, tables, untilExecutes, untilStep } from '../support/engine-facts.ts';
+import { startOwnCluster } from '../support/own-cluster.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -122,6 +128,35 @@ test('a target that is read-only by default is refused before anything is change
   });
   expect((await still.sql.query('select from sluice.run')).rowCount).toBe(0);
   await still.close();
+});
+
+test('a standby is refused before anything is changed', { timeout: 90_000 }, async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-standby-'));
+  chmodSync(dir, 0o777);
+  const password = randomUUID();
+  const primary = await startOwnCluster({ dir, password });
+  const url = primary.adminUrl;
+  const connect = async () => {
+    const client = new pg.Client({ connectionString: url });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  };
+  const database = { url, name: `standby_${process.pid}`, connect, drop: async () => undefined };
+  const before = await testEngine({ database, worker: false });
+  const planHash = await before.plan([noBackup()]);
+  const standby = await startOwnCluster({ dir, password, standbyOf: url });
+  const after = await testEngine({ database, url: standby.adminUrl });
+  const refused = await failure(await after.start(planHash));
+  expect(refused).toMatchObject({
+    type: 'target_read_only',
+    message: expect.stringMatching(/is a standby: it is in recovery.*The primary of the cluster.*Nothing was changed/),
+  });
+  await Promise.all([before.sql.end(), after.sql.end()]);
+  await Promise.all([before.close(), after.close()]);
+  await stopCluster(standby.process);
+  await stopCluster(primary.process);
+  rmSync(dir, { recursive: true, force: true });
 });
 
 test('a role without rights fails with target_permission and leaves nothing', async () => {

@@ -1,5 +1,5 @@
 import { temporal as proto } from '@temporalio/proto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { macroWorkflowId } from '../../contracts/names.ts';
 import { approve, change, check, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
 import { send, statusOf, table, untilStatus } from '../support/engine-facts.ts';
@@ -7,6 +7,10 @@ import { send, statusOf, table, untilStatus } from '../support/engine-facts.ts';
 let engine: TestEngine;
 beforeAll(async () => {
   engine = await testEngine();
+});
+afterEach(async () => {
+  const { workflow } = engine.client;
+  await workflow.getHandle(macroWorkflowId(engine.target)).terminate('the test has ended').catch(() => undefined);
 });
 afterAll(() => engine.close());
 
@@ -25,7 +29,7 @@ test('current details show the step table, what is waited for, and the JSON to p
   const { pendingApproval, runNo } = await pendingOf(handle);
   const details = await currentDetails(handle);
   expect(details).toContain(`**test-macro** on \`${engine.target}\`, run ${runNo}: **approve**`);
-  expect(details).toMatch(/\| one \| migrate \| ✓ done \| pass \| 1 \| \d+\.\d s \| 1 file, 1 statements/);
+  expect(details).toMatch(/\| one \| migrate \| ✓ done \| pass \| 1 \| \d+\.\d s \| 1 file, 1 statement/);
   expect(details).toMatch(/\| two \| migrate \| · \|/);
   expect(details).toContain('Waits for an approval** of step `approval` by somebody other than ana');
   const pasted = JSON.parse(/```json\n([^]*?)```/.exec(details)?.[1] ?? '');

@@ -54,12 +54,15 @@ async function open(url: string, tab = 'history'): Promise<Page> {
 async function sendUpdate(page: Page, name: string, input: object): Promise<void> {
   await page.getByRole('button', { name: 'More Actions' }).click();
   await page.getByRole('menuitem', { name: 'Send an Update' }).click();
-  await page.waitForTimeout(1000);
-  console.log((await page.locator('form, dialog[open], [role=dialog]').allInnerTexts()).length, await page.evaluate(`[...document.querySelectorAll('[id*=update],[data-testid*=update],[role=combobox]')].map(e=>e.outerHTML.slice(0,300)).join('\\n')`));
-  await page.getByText('Select an Update').click({ timeout: 3000 });
-  await page.getByRole('option', { name }).first().click();
-  await page.locator('.cm-content[contenteditable=true]').last().fill(JSON.stringify(input));
-  await page.getByRole('button', { name: 'Submit' }).click();
+  const dialog = page.locator('dialog[open]');
+  // The list shows its choice in a disabled input, and opens when its button is pressed.
+  await dialog.locator('button:has(#update-select)').click();
+  await dialog.getByRole('option', { name }).first().click();
+  await dialog.locator('.cm-content[contenteditable=true]').last().fill(JSON.stringify(input));
+  // Leaving the editor lays the JSON out anew, and the button moves: leave it first.
+  await dialog.getByText('Send an Update').click();
+  await page.waitForTimeout(500);
+  await dialog.getByRole('button', { name: 'Submit' }).click();
 }
 
 /** Keeps the picture, so that a person can look at what was asserted. */
@@ -91,8 +94,10 @@ test('each step shows by its summary, and the pending approval with the JSON to 
   expect(await details.locator('table tr').count()).toBeGreaterThanOrEqual(4);
   await keep(metadata, 'user-metadata');
   const attributes = await open(url, 'search-attributes');
-  for (const word of ['SluiceMacro', 'SluiceTarget', 'SluicePhase', 'test-macro', 'approve']) {
-    await attributes.getByText(word, { exact: true }).first().waitFor();
+  const said = async () => (await attributes.locator('body').allInnerTexts()).join(' ');
+  await expect.poll(said).toContain('SluiceMacro');
+  for (const word of ['SluiceTarget', 'SluicePhase', 'test-macro', 'approve', engine.target]) {
+    expect(await said()).toContain(word);
   }
   await keep(attributes, 'search-attributes');
 }, 120_000);

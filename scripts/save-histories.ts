@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import protos from '@temporalio/proto';
+import pg from 'pg';
+import { obtainTemporal } from '../local/obtain-temporal.ts';
+import { stopCluster } from '../local/start-cluster.ts';
+import { startDevServer, stopDevServer } from '../local/start-dev-server.ts';
+import { testEngine } from '../test/support/engine.ts';
+import { PLAY, SCENARIOS } from '../test/support/histories.ts';
+import { startOwnCluster } from '../test/support/own-cluster.ts';
+import { startWorker } from '../worker.ts';
+
+/**
+ * Plays every scenario on servers of its own and saves its history as `test/histories/<scenario>-<release>.json`.
+ * Histories of earlier releases stay: they are what a change of the workflows must still replay.
+ */
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const target = new URL('../test/histories/', import.meta.url);
+const dir = mkdtempSync(join(tmpdir(), 'sluice-histories-'));
+chmodSync(dir, 0o755);
+mkdirSync(target, { recursive: true });
+const [postgres, server] = await Promise.all([
+  startOwnCluster({ dir, password: randomUUID() }),
+  startDevServer({ program: await obtainTemporal(), logFile: join(dir, 'temporal.log') }),
+]);
+try {
+  for (const scenario of SCENARIOS) await save(scenario);
+} finally {
+  await Promise.all([stopCluster(postgres.process), stopDevServer(server.process)]);
+  rmSync(dir, { recursive: true, force: true });
+}
+
+async function save(scenario: (typeof SCENARIOS)[number]): Promise<void> {
+  const name = scenario.replaceAll('-', '_');
+  const admin = await connect(postgres.adminUrl);
+  await admin.query(`create database ${name}`);
+  await admin.end();
+  const url = new URL(postgres.adminUrl);
+  url.pathname = `/${name}`;
+  const database = { url: url.href, name, connect: () => connect(url.href), drop: async () => undefined };
+  const engine = await testEngine({ database, address: server.address, worker: false });
+  const endpoint = { connectionOptions: { address: server.address }, namespace: 'default' };
+  const worker = await startWorker({ endpoint, taskQueue: engine.taskQueue, openTarget: async () => engine.access });
+  const handle = await PLAY[scenario](engine);
+  const history = await handle.fetchHistory();
+  const file = new URL(`${scenario}-${version}.json`, target);
+  writeFileSync(file, `${JSON.stringify(plain(history), null, 1)}\n`);
+  process.stdout.write(`${scenario}: ${history.events?.length} events\n`);
+  await worker.stop();
+  await engine.sql.end();
+  await engine.close();
+}
+
+/** Names instead of numbers, and bytes in base64, as `History.fromObject` reads them. */
+function plain(history: protos.temporal.api.history.v1.IHistory): object {
+  const { History } = protos.temporal.api.history.v1;
+  return History.toObject(History.fromObject(history), { bytes: String, enums: String, longs: String });
+}
+
+async function connect(connectionString: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
