@@ -59,10 +59,18 @@ async function sendUpdate(page: Page, name: string, input: object): Promise<void
   await dialog.locator('button:has(#update-select)').click();
   await dialog.getByRole('option', { name }).first().click();
   await dialog.locator('.cm-content[contenteditable=true]').last().fill(JSON.stringify(input));
-  // Leaving the editor lays the JSON out anew, and the button moves: leave it first.
-  await dialog.getByText('Send an Update').click();
-  await page.waitForTimeout(500);
-  await dialog.getByRole('button', { name: 'Submit' }).click();
+  const submit = dialog.getByRole('button', { name: 'Submit' });
+  let isSent = false;
+  const sent = page
+    .waitForRequest((request) => request.url().includes(`/update/${name}`))
+    .then(() => {
+      isSent = true;
+    });
+  // A press that leaves the editor lays its JSON out anew and is lost, so it may take a second one.
+  while (!isSent) {
+    await submit.click({ timeout: 2_000 });
+    await Promise.race([sent, page.waitForTimeout(1_000)]);
+  }
 }
 
 /** Keeps the picture, so that a person can look at what was asserted. */
