@@ -2,7 +2,7 @@ import path from 'node:path';
 import { findRun } from '../client/find-run.ts';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
 import { collectEvidence } from '../evidence/collect-evidence.ts';
-import { type ReportFiles, writeReport } from '../evidence/write-report.ts';
+import type { ReportFiles } from '../evidence/write-report.ts';
 import { type Context, withContext } from './context.ts';
 import type { GlobalOptions } from './options.ts';
 import { printResult } from './print.ts';
@@ -33,6 +33,7 @@ export async function reportRun(context: Context, reference: string, dir?: strin
     const { runId } = await findRun(client, reference);
     return collectEvidence(client, runId);
   });
+  const { writeReport } = await import('../evidence/write-report.ts');
   const files = await writeReport(
     evidence,
     path.resolve(context.cwd, dir ?? path.join(context.stateDir, 'reports')),

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
 import { addBackupCommands } from './backup.ts';
+import { addEvidenceCommands } from './evidence.ts';
 import { addIuCommands } from './iu.ts';
 import type { Lazily } from './lazily.ts';
 import { addMacroCommands } from './macro.ts';
@@ -51,6 +52,7 @@ export function buildProgram(lazily: Lazily): Command {
   addBackupCommands(program, lazily);
   addOutboxCommands(program, lazily);
   addIuCommands(program, lazily);
+  addEvidenceCommands(program, lazily);
   return program;
 }
 

@@ -108,5 +108,5 @@ export function databaseDetail(error: unknown): string {
 
 /** Errors of class 22 quote the value that they refuse. */
 function withoutValue({ code }: DatabaseErrorFields, message: string): string {
-  return code?.startsWith('22') === true ? message.replace(/"[^]*"/, '"…"') : message;
+  return code?.startsWith('22') === true ? message.replace(/"[\s\S]*"/, '"…"') : message;
 }

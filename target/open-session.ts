@@ -65,7 +65,10 @@ function withConnectionCheck(url: string): string {
   if (!URL.canParse(url)) return url;
   const asked = new URL(url);
   const given = asked.searchParams.get('options');
-  asked.searchParams.set('options', [given ?? '', '-c client_connection_check_interval=1000'].join(' ').trim());
+  asked.searchParams.set(
+    'options',
+    [given ?? '', '-c client_connection_check_interval=1000'].join(' ').trim(),
+  );
   return asked.href;
 }
 

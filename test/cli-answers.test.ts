@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test, vi } from 'vitest';
 import { buildProgram } from '../cli/program.ts';
 import { ANSI, type CliRun, runCli } from './support/run-cli.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 let cwd: string;
 beforeAll(async () => {
@@ -36,7 +38,7 @@ test('there is a command for each verb of the handbook', () => {
   expect(names).toContain('iu import');
 });
 
-test('every command says what it takes, without colours', { timeout: 120_000 }, async () => {
+test('every command says what it takes, without colours', async () => {
   const wanted = [[], ...ALL];
   const answers: CliRun[] = [];
   for (let at = 0; at < wanted.length; at += 4) {

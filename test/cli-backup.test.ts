@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type CliProject, cliProject, tableSteps } from './support/run-cli.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Listed {
   readonly file: string;
@@ -35,7 +37,7 @@ test('a backup that a macro took is listed as proven', async () => {
   expect((await project.sluice('backup', 'list')).stdout).toContain('proven');
 });
 
-test('it is restored into a new database, never into one that exists', { timeout: 60_000 }, async () => {
+test('it is restored into a new database, never into one that exists', async () => {
   const [backup] = await list();
   const file = backup?.file ?? '';
   const name = `${project.database.name}_copy`;

@@ -1,10 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { macroWorkflowId } from '../contracts/names.ts';
 import { type CliProject, cliProject, tableSteps } from './support/run-cli.ts';
 import { temporalAddress } from './support/temporal-address.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Run {
   readonly runNo: number;
@@ -117,7 +119,7 @@ test('a report is written as Markdown, JSON and HTML', async () => {
   );
   for (const file of [report.markdown, report.json, report.html]) {
     expect(file.startsWith(join(project.dir, 'evidence'))).toBe(true);
-    expect(await readFile(file, 'utf8')).toContain('plain');
+    expect(await readFile(file, 'utf8')).toContain('install');
   }
 });
 

@@ -1,9 +1,11 @@
 import { Client, Connection } from '@temporalio/client';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { macroWorkflowId } from '../contracts/names.ts';
 import { ANSI, type CliProject, cliProject, tableSteps } from './support/run-cli.ts';
 import { temporalAddress, temporalUiUrl } from './support/temporal-address.ts';
 import { waitFor } from './support/wait-for.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Run {
   readonly runId: string;

@@ -1,11 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { installBase } from './sql-units/base-files.ts';
 import { ENABLE, WORKER_FILES } from './sql-worker/support/installed.ts';
 import { applyFile } from './sql-worker/support/run-file.ts';
 import { type CliProject, cliProject } from './support/run-cli.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const TEMPLATE = {
   name: 'cli_outbox',

@@ -1,9 +1,11 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { runCli, spawnCli } from './support/run-cli.ts';
 import { temporalProgram } from './support/temporal-address.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const cwd = await mkdtemp(join(tmpdir(), 'sluice-stack-'));
 const env = () => ({ SLUICE_TEMPORAL_CLI: temporalProgram(), SLUICE_ACTOR: 'ana' });
@@ -21,9 +23,7 @@ const said = (process: ReturnType<typeof spawn>, word: string) =>
 
 afterAll(() => sluice('down'), 60_000);
 
-test('up starts the servers and a worker, a macro runs on them, Ctrl-C stops what was started', {
-  timeout: 120_000,
-}, async () => {
+test('up starts the servers and a worker, a macro runs on them, Ctrl-C stops what was started', async () => {
   const up = spawn('up', '--json');
   await said(up, 'Ctrl-C stops it');
   const status = JSON.parse((await sluice('status', '--json')).stdout);
@@ -52,9 +52,7 @@ test('up starts the servers and a worker, a macro runs on them, Ctrl-C stops wha
   expect((await sluice('status')).exitCode).toBe(69);
 });
 
-test('servers that were left running are found again with their data; a worker ends at SIGTERM; down stops them', {
-  timeout: 120_000,
-}, async () => {
+test('servers that were left running are found again with their data; a worker ends at SIGTERM; down stops them', async () => {
   expect(await sluice('up', '--detach')).toMatchObject({ exitCode: 0 });
   expect((await sluice('macro', 'list', '--runs')).stdout).toContain('iu-core-base');
   const worker = spawn('worker');

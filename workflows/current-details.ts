@@ -83,7 +83,8 @@ function leftToDo(status: MacroStatus): string {
 }
 
 function json(value: unknown): string {
-  return `\`\`\`json\n${JSON.stringify(value, null, 2)}\n\`\`\``;
+  // The UI's frame hides the last line of a block, so the block ends with an empty one.
+  return `\`\`\`json\n${JSON.stringify(value, null, 2)}\n\n\`\`\``;
 }
 
 function seconds(milliseconds: number): string {

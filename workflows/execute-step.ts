@@ -62,7 +62,7 @@ async function waitForApproval(
     try {
       const isDecided = () => controls.approval !== null || controls.rejection !== null;
       const wasDecided = await condition(isDecided, Math.max(1, Date.parse(expiresAt) - Date.now()), {
-        summary: `approval of ${step.id} expires`,
+        summary: `until the approval expires (step ${step.id})`,
       });
       const decision = controls.approval;
       const base = { ...ref, planHash, fingerprint };

@@ -10,7 +10,10 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   const { workflow } = engine.client;
-  await workflow.getHandle(macroWorkflowId(engine.target)).terminate('the test has ended').catch(() => undefined);
+  await workflow
+    .getHandle(macroWorkflowId(engine.target))
+    .terminate('the test has ended')
+    .catch(() => undefined);
 });
 afterAll(() => engine.close());
 
@@ -26,23 +29,32 @@ const refused = async (planHash: string) => {
   return { type: cause.type, message: cause.message };
 };
 
-test.each(['check', 'verify'] as const)('a %s that tries to write fails, and nothing is written', async (kind) => {
-  const writes = [
-    'create table t_written (id integer)',
-    'set transaction read write; create table t_written (id integer)',
-    `set local transaction_read_only = off; create table t_written (id integer)`,
-  ];
-  for (const text of writes) {
-    const status = await ends(change('one', [table(engine, 't_one')]), check('proof', [engine.script(text, 'proof.sql')], { kind }));
-    expect(status.outcome).toBe('rolled_back');
-    expect(status.cause).toMatch(/Step proof: fail\. proof\.sql/);
-    expect(await tables(engine)).toEqual([]);
-    if (text === writes[0]) expect(await failures(engine, status.runId)).toEqual(['proof do verify_wrote']);
-  }
-});
+test.each(['check', 'verify'] as const)(
+  'a %s that tries to write fails, and nothing is written',
+  async (kind) => {
+    const writes = [
+      'create table t_written (id integer)',
+      'set transaction read write; create table t_written (id integer)',
+      `set local transaction_read_only = off; create table t_written (id integer)`,
+    ];
+    for (const text of writes) {
+      const status = await ends(
+        change('one', [table(engine, 't_one')]),
+        check('proof', [engine.script(text, 'proof.sql')], { kind }),
+      );
+      expect(status.outcome).toBe('rolled_back');
+      expect(status.cause).toMatch(/Step proof: fail\. proof\.sql/);
+      expect(await tables(engine)).toEqual([]);
+      if (text === writes[0]) expect(await failures(engine, status.runId)).toEqual(['proof do verify_wrote']);
+    }
+  },
+);
 
 test('a check that reports nothing is not_run, which is no pass', async () => {
-  const none = engine.script(`select 'C1' as check_id, 'pass' as verdict, 'x' as detail where false`, 'none.sql');
+  const none = engine.script(
+    `select 'C1' as check_id, 'pass' as verdict, 'x' as detail where false`,
+    'none.sql',
+  );
   const status = await ends(check('gate', [reports(engine, 'pass'), none]));
   expect(status.outcome).toBe('rolled_back');
   expect(status.steps[1]).toMatchObject({ verdict: 'not_run', state: 'failed' });
@@ -52,14 +64,18 @@ test('a check that reports nothing is not_run, which is no pass', async () => {
 test('a verdict of another word fails the step and names the four', async () => {
   const status = await ends(check('gate', [reports(engine, 'ok')]));
   expect(status.outcome).toBe('rolled_back');
-  expect(status.cause).toMatch(/check C1 reported the verdict "ok"\. A verdict is one of pass, fail, inconclusive, not_run/);
+  expect(status.cause).toMatch(
+    /check C1 reported the verdict "ok"\. A verdict is one of pass, fail, inconclusive, not_run/,
+  );
   expect(await failures(engine, status.runId)).toEqual(['gate do script_bad_verdict']);
 });
 
 test('a failing check turns the run back; its rows stay in the target', async () => {
   const status = await ends(check('gate', [reports(engine, 'pass', 'A'), reports(engine, 'fail', 'B')]));
   expect(status.cause).toMatch(/Step gate: fail\. B fail: a test/);
-  const row = await engine.sql.query('select checks from sluice.step_failure where run_id = $1', [status.runId]);
+  const row = await engine.sql.query('select checks from sluice.step_failure where run_id = $1', [
+    status.runId,
+  ]);
   expect(row.rows[0]?.checks).toEqual([
     { checkId: 'A', verdict: 'pass', detail: 'a test' },
     { checkId: 'B', verdict: 'fail', detail: 'a test' },
@@ -68,7 +84,10 @@ test('a failing check turns the run back; its rows stay in the target', async ()
 
 test('a migration whose own check does not pass is rolled back', async () => {
   const bad = {
-    do: engine.script(`create table t_bad (id integer); select 'M1' as check_id, 'inconclusive' as verdict, 'hm' as detail`, 'bad.sql'),
+    do: engine.script(
+      `create table t_bad (id integer); select 'M1' as check_id, 'inconclusive' as verdict, 'hm' as detail`,
+      'bad.sql',
+    ),
     undo: engine.script('drop table t_bad'),
   };
   const status = await ends(change('bad', [bad]));
@@ -79,7 +98,10 @@ test('a migration whose own check does not pass is rolled back', async () => {
 
 test('an SQL error names file, line and column', async () => {
   const wrong = {
-    do: engine.script('create table t_fine (id integer);\n\ninsert into t_fine\n  values (1, näher);\n', 'deep/wrong.sql'),
+    do: engine.script(
+      'create table t_fine (id integer);\n\ninsert into t_fine\n  values (1, näher);\n',
+      'deep/wrong.sql',
+    ),
     undo: engine.script('drop table t_fine'),
   };
   const status = await ends(change('wrong', [wrong]));
@@ -88,23 +110,33 @@ test('an SQL error names file, line and column', async () => {
 });
 
 test('a statement that exceeds its timeout fails and leaves nothing', async () => {
-  const slow = { do: engine.script('create table t_slow (); select pg_sleep(9)', 'slow.sql'), undo: engine.script('drop table t_slow') };
+  const slow = {
+    do: engine.script('create table t_slow (); select pg_sleep(9)', 'slow.sql'),
+    undo: engine.script('drop table t_slow'),
+  };
   const status = await ends(change('slow', [slow]));
   expect(status.outcome).toBe('rolled_back');
   expect(status.cause).toMatch(/slow\.sql: canceling statement due to statement timeout \(57014\)/);
   expect(await tables(engine)).toEqual([]);
 });
 
-test('a lock that is not granted is tried five times, then named with the pid that holds it', { timeout: 60_000 }, async () => {
+test('a lock that is not granted is tried five times, then named with the pid that holds it', {
+  timeout: 60_000,
+}, async () => {
   await engine.sql.query('create table t_locked (id integer)');
   const holder = await engine.database.connect();
   await holder.query('begin; lock table t_locked');
   const pid = (await holder.query('select pg_backend_pid() as pid')).rows[0]?.pid;
-  const step = { do: engine.script('alter table t_locked add column more integer', 'more.sql'), undo: engine.script('select 1') };
+  const step = {
+    do: engine.script('alter table t_locked add column more integer', 'more.sql'),
+    undo: engine.script('select 1'),
+  };
   const status = await ends(change('more', [step]));
   expect(status.outcome).toBe('rolled_back');
   expect(status.cause).toMatch(
-    new RegExp(`more\\.sql.*lock timeout.*lock_timeout = 400 ms; held by pid ${pid} \\(user postgres, application createDatabase\\.connect`),
+    new RegExp(
+      `more\\.sql.*lock timeout.*lock_timeout = 400 ms; held by pid ${pid} \\(user postgres, application createDatabase\\.connect`,
+    ),
   );
   expect(await failures(engine, status.runId)).toEqual(Array(5).fill('more do lock_timeout'));
   expect(status.steps[1]?.attempts).toBe(5);
@@ -128,14 +160,18 @@ test('a probe that leaks rows fails and names the transaction', async () => {
   );
   const status = await ends(check('probe', [leaks], { kind: 'probe' }));
   expect(status.outcome).toBe('rolled_back');
-  expect(status.cause).toMatch(/did not stay in its transaction: xid \d+ is committed.*find it by xmin before going on/);
+  expect(status.cause).toMatch(
+    /did not stay in its transaction: xid \d+ is committed.*find it by xmin before going on/,
+  );
   expect(await failures(engine, status.runId)).toEqual(['probe do probe_leaked']);
   await engine.sql.query('drop table t_leak');
 });
 
 test('a probe that moves a sequence passes; the sequence is reported', async () => {
   await engine.sql.query('create sequence s_drawn');
-  const probe = engine.script(`select 'P1' as check_id, 'pass' as verdict, nextval('s_drawn')::text as detail`);
+  const probe = engine.script(
+    `select 'P1' as check_id, 'pass' as verdict, nextval('s_drawn')::text as detail`,
+  );
   const status = await ends(check('probe', [probe], { kind: 'probe' }));
   expect(status.outcome).toBe('succeeded');
   expect(status.steps[1]?.detail).toMatch(/sequences moved: public\.s_drawn unused → 1/);
@@ -143,7 +179,10 @@ test('a probe that moves a sequence passes; the sequence is reported', async () 
     `select facts from sluice.step_receipt where run_id = $1 and step_id = 'probe'`,
     [status.runId],
   );
-  expect(facts.rows[0]?.facts).toMatchObject({ xactStatus: 'aborted', leakedSequences: ['public.s_drawn unused → 1'] });
+  expect(facts.rows[0]?.facts).toMatchObject({
+    xactStatus: 'aborted',
+    leakedSequences: ['public.s_drawn unused → 1'],
+  });
   await engine.sql.query('drop sequence s_drawn');
 });
 
@@ -158,7 +197,9 @@ test('an observed metric outside its limits fails, one between them holds, one w
     failureLimit: 1,
   });
   const short = { windowMs: 400, intervalMs: 100 };
-  const failing = await ends(observe('watch', [metric('select 11 as value')], { ...short, windowMs: 60_000 }));
+  const failing = await ends(
+    observe('watch', [metric('select 11 as value')], { ...short, windowMs: 60_000 }),
+  );
   expect(failing.cause).toMatch(/backlog fail: last 11 events, 0 of 2 samples pass, 2 fail \(limit 1\)/);
   const none = await ends(observe('watch', [metric('select null::int as value')], short));
   expect(none.steps[1]).toMatchObject({ verdict: 'not_run' });
@@ -166,7 +207,9 @@ test('an observed metric outside its limits fails, one between them holds, one w
   expect(wrong.cause).toMatch(/backlog\.sql line 1 column 8: column "nonsense" does not exist/);
   const passing = await ends(observe('watch', [metric('select 0 as value')], short));
   expect(passing.outcome).toBe('succeeded');
-  const handle = await engine.start(await engine.plan([noBackup(), observe('watch', [metric('select 5 as value')], short)]));
+  const handle = await engine.start(
+    await engine.plan([noBackup(), observe('watch', [metric('select 5 as value')], short)]),
+  );
   const held = await untilStatus(handle, (status) => status.held !== null);
   expect(held.held?.reason).toMatch(/step watch is inconclusive/);
   await handle.cancel();
@@ -179,7 +222,10 @@ test('an unknown plan, and a plan of another target, are refused before anything
     message: expect.stringMatching(/stores no plan beef.*sluice macro plan.*Nothing was changed/),
   });
   const foreign = await engine.plan([noBackup()], { target: 'elsewhere' });
-  expect(await refused(foreign)).toMatchObject({ type: 'plan_not_found', message: expect.stringMatching(/was made for target elsewhere/) });
+  expect(await refused(foreign)).toMatchObject({
+    type: 'plan_not_found',
+    message: expect.stringMatching(/was made for target elsewhere/),
+  });
 });
 
 test('a run of a text that was changed in the target is refused', async () => {
@@ -192,7 +238,9 @@ test('a run of a text that was changed in the target is refused', async () => {
     alter table sluice.script enable always trigger refuse_change`);
   const status = await engine.outcome(await engine.start(planHash));
   expect(status.outcome).toBe('rolled_back');
-  expect(status.cause).toMatch(/The script stored under sha256 [0-9a-f]{64} has sha256 [0-9a-f]{64}.*Nothing of it was executed/);
+  expect(status.cause).toMatch(
+    /The script stored under sha256 [0-9a-f]{64} has sha256 [0-9a-f]{64}.*Nothing of it was executed/,
+  );
   expect(await tables(engine)).toEqual([]);
 
   const other = await engine.plan([noBackup('other')]);
@@ -211,8 +259,16 @@ test('an engine schema that is newer, older or missing is refused, and says what
     message: expect.stringMatching(/version 999, newer than this program's \d+.*upgrade sluice/),
   });
   await engine.sql.query('delete from sluice.engine_version where version > 1');
-  expect(await refused('beef')).toMatchObject({ type: 'engine_schema_missing', message: expect.stringMatching(/sluice init/) });
+  expect(await refused('beef')).toMatchObject({
+    type: 'engine_schema_missing',
+    message: expect.stringMatching(/sluice init/),
+  });
   await engine.sql.query('drop schema sluice cascade');
-  expect(await refused('beef')).toMatchObject({ type: 'engine_schema_missing', message: expect.stringMatching(/version 0/) });
-  await waitFor(async () => (await engine.sql.query(`select from pg_namespace where nspname = 'sluice'`)).rowCount === 0);
+  expect(await refused('beef')).toMatchObject({
+    type: 'engine_schema_missing',
+    message: expect.stringMatching(/version 0/),
+  });
+  await waitFor(
+    async () => (await engine.sql.query(`select from pg_namespace where nspname = 'sluice'`)).rowCount === 0,
+  );
 });

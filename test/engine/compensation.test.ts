@@ -41,7 +41,14 @@ test('undo goes last in, first out, and covers the step that failed', async () =
   expect(status.cause).toMatch(/Step three: fail\. broken\.sql: division by zero \(22012\)/);
   const log = await engine.sql.query('select what from t_log order by id');
   expect(log.rows.map((row) => row.what)).toEqual([
-    'do a', 'do b', 'do c', 'do d', 'undo d', 'undo c', 'undo b', 'undo a',
+    'do a',
+    'do b',
+    'do c',
+    'do d',
+    'undo d',
+    'undo c',
+    'undo b',
+    'undo a',
   ]);
   expect(status.steps.map((step) => step.state)).toEqual(['done', 'undone', 'undone', 'undone']);
   expect(await receipts(engine, status.runId)).toEqual(
@@ -106,23 +113,37 @@ test('an undo that fails is a state of its own; once its cause is gone, an undo 
   };
   const status = await engine.outcome(
     await engine.start(
-      await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), change('two', [stubborn]), fails()]),
+      await engine.plan([
+        noBackup(),
+        change('one', [table(engine, 't_one')]),
+        change('two', [stubborn]),
+        fails(),
+      ]),
     ),
   );
   expect(status.outcome).toBe('needs_action');
   expect(status.leftToDo).toEqual([
     {
       stepId: 'two',
-      what: expect.stringMatching(/The undo of two did not go through: undo\/two\.sql.*table "t_missing" does not exist/),
-      how: expect.stringMatching(new RegExp(`sluice macro rollback ${status.runId}, once undo/two.sql can run`)),
+      what: expect.stringMatching(
+        /The undo of two did not go through: undo\/two\.sql.*table "t_missing" does not exist/,
+      ),
+      how: expect.stringMatching(
+        new RegExp(`sluice macro rollback ${status.runId}, once undo/two.sql can run`),
+      ),
     },
     { stepId: 'one', what: 'one still holds.', how: expect.stringContaining('undo/t_one.sql') },
   ]);
   expect(status.steps.map((step) => step.state)).toEqual(['done', 'done', 'undo_failed', 'skipped']);
   expect(await tables(engine)).toEqual(['t_one', 't_two']);
   expect(await failures(engine, status.runId)).toEqual(['broken do script_failed', 'two undo script_failed']);
-  const row = await engine.sql.query('select outcome, left_to_do from sluice.run where run_id = $1', [status.runId]);
-  expect(row.rows[0]).toMatchObject({ outcome: 'needs_action', left_to_do: [{ stepId: 'two' }, { stepId: 'one' }] });
+  const row = await engine.sql.query('select outcome, left_to_do from sluice.run where run_id = $1', [
+    status.runId,
+  ]);
+  expect(row.rows[0]).toMatchObject({
+    outcome: 'needs_action',
+    left_to_do: [{ stepId: 'two' }, { stepId: 'one' }],
+  });
 
   await engine.sql.query('create table t_missing (id integer)');
   const undone = await engine.outcome(await engine.undo(status.runId ?? ''));
@@ -141,13 +162,20 @@ const refusing = () => ({
 test('a rollback script that refuses leads to the disable runbook, and the run ends as disabled', async () => {
   const disable = [
     { id: 'l0', title: 'Close the gate', script: engine.script('create table t_closed_l0 (id integer)') },
-    { id: 'l1', title: 'Close the master gate', script: engine.script('create table t_closed_l1 (id integer)') },
+    {
+      id: 'l1',
+      title: 'Close the master gate',
+      script: engine.script('create table t_closed_l1 (id integer)'),
+    },
   ];
   const status = await engine.outcome(
     await engine.start(
-      await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), change('two', [refusing()]), fails()], {
-        disable,
-      }),
+      await engine.plan(
+        [noBackup(), change('one', [table(engine, 't_one')]), change('two', [refusing()]), fails()],
+        {
+          disable,
+        },
+      ),
     ),
   );
   expect(status.outcome).toBe('disabled');
@@ -155,9 +183,15 @@ test('a rollback script that refuses leads to the disable runbook, and the run e
   expect(status.steps[2]?.detail).toMatch(/history exists \(SL001\)/);
   expect(await tables(engine)).toEqual(['t_closed_l0', 't_closed_l1', 't_history', 't_one']);
   expect(await receipts(engine, status.runId)).toEqual(
-    expect.arrayContaining([expect.stringMatching(/^disable-l0\/.* undo done$/), expect.stringMatching(/^disable-l1\//)]),
+    expect.arrayContaining([
+      expect.stringMatching(/^disable-l0\/.* undo done$/),
+      expect.stringMatching(/^disable-l1\//),
+    ]),
   );
-  expect(await failures(engine, status.runId)).toEqual(['broken do script_failed', 'two undo rollback_refused']);
+  expect(await failures(engine, status.runId)).toEqual([
+    'broken do script_failed',
+    'two undo rollback_refused',
+  ]);
   await engine.sql.query('drop table t_closed_l0, t_closed_l1, t_history, t_one');
 });
 
@@ -166,19 +200,26 @@ test('a rollback script that refuses, without a disable runbook, needs action', 
     await engine.start(await engine.plan([noBackup(), change('two', [refusing()]), fails()])),
   );
   expect(status.outcome).toBe('needs_action');
-  expect(status.leftToDo[0]).toMatchObject({ stepId: 'two', how: expect.stringContaining('undo/history.sql') });
+  expect(status.leftToDo[0]).toMatchObject({
+    stepId: 'two',
+    how: expect.stringContaining('undo/history.sql'),
+  });
   await engine.sql.query('drop table t_history');
 });
 
 test('a disable step that fails needs action and says what is left', async () => {
-  const disable = [{ id: 'l0', title: 'Close the gate', script: engine.script('select 1/0', 'disable/l0.sql') }];
+  const disable = [
+    { id: 'l0', title: 'Close the gate', script: engine.script('select 1/0', 'disable/l0.sql') },
+  ];
   const status = await engine.outcome(
     await engine.start(await engine.plan([noBackup(), change('two', [refusing()]), fails()], { disable })),
   );
   expect(status.outcome).toBe('needs_action');
   expect(status.leftToDo[0]).toMatchObject({
     stepId: 'l0',
-    what: expect.stringMatching(/disable step l0 \(Close the gate\) failed: disable\/l0\.sql: division by zero/),
+    what: expect.stringMatching(
+      /disable step l0 \(Close the gate\) failed: disable\/l0\.sql: division by zero/,
+    ),
     how: 'psql -f disable/l0.sql',
   });
   await engine.sql.query('drop table t_history');
@@ -188,12 +229,23 @@ test('an irreversible step that was done needs action; one that was not is passe
   const irreversible = (id: string, sql: string) =>
     change(id, [{ do: engine.script(sql, `${id}.sql`), undo: null }], { irreversibleReason: 'a test' });
   const passed = await engine.outcome(
-    await engine.start(await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), irreversible('never', 'select 1/0')])),
+    await engine.start(
+      await engine.plan([
+        noBackup(),
+        change('one', [table(engine, 't_one')]),
+        irreversible('never', 'select 1/0'),
+      ]),
+    ),
   );
   expect(passed.outcome).toBe('rolled_back');
   const status = await engine.outcome(
     await engine.start(
-      await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), irreversible('gone', 'create table t_gone ()'), fails()]),
+      await engine.plan([
+        noBackup(),
+        change('one', [table(engine, 't_one')]),
+        irreversible('gone', 'create table t_gone ()'),
+        fails(),
+      ]),
     ),
   );
   expect(status.outcome).toBe('needs_action');
@@ -204,7 +256,9 @@ test('an irreversible step that was done needs action; one that was not is passe
 });
 
 test('an undo outlasts a lock that somebody else holds for a while', async () => {
-  const handle = await engine.start(await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve()]));
+  const handle = await engine.start(
+    await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve()]),
+  );
   await untilStatus(handle, ({ pendingApproval }) => pendingApproval !== null);
   const other = await engine.database.connect();
   await other.query('begin; lock table t_one in access share mode');
@@ -222,7 +276,9 @@ test('a rollback that cannot be recorded still rolls back, and says so', async (
   await engine.sql.query(`
     create function f_refuse() returns trigger language plpgsql as $$ begin raise exception 'no room for evidence'; end $$;
     create trigger refuse_control before insert on sluice.control_action for each row execute function f_refuse()`);
-  const handle = await engine.start(await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve()]));
+  const handle = await engine.start(
+    await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve()]),
+  );
   await untilStatus(handle, ({ pendingApproval }) => pendingApproval !== null);
   await send(handle, 'rollback');
   const status = await engine.outcome(handle);
@@ -233,11 +289,15 @@ test('a rollback that cannot be recorded still rolls back, and says so', async (
 });
 
 test('a run whose row cannot be closed needs action, and the next start closes the row', async () => {
-  await engine.sql.query('create trigger refuse_close before update on sluice.run for each row execute function f_refuse()');
+  await engine.sql.query(
+    'create trigger refuse_close before update on sluice.run for each row execute function f_refuse()',
+  );
   const planHash = await engine.plan([noBackup(), change('one', [table(engine, 't_one')])]);
   const status = await engine.outcome(await engine.start(planHash));
   expect(status.outcome).toBe('needs_action');
-  expect(status.leftToDo[0]?.what).toMatch(/ended as succeeded, but its row in the target could not be closed/);
+  expect(status.leftToDo[0]?.what).toMatch(
+    /ended as succeeded, but its row in the target could not be closed/,
+  );
   await engine.sql.query('drop trigger refuse_close on sluice.run; drop function f_refuse()');
   const undone = await engine.outcome(await engine.undo(status.runId ?? ''));
   expect(undone.outcome).toBe('rolled_back');

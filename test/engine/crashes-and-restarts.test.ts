@@ -35,14 +35,21 @@ const die = async (worker: ChildWorker) => {
   await worker.ended;
 };
 
-test('a worker killed in the middle of a migration: the next one does it once', { timeout: 60_000 }, async () => {
+test('a worker killed in the middle of a migration: the next one does it once', {
+  timeout: 60_000,
+}, async () => {
   const slow = {
     do: engine.script('create table t_slow (id integer); select pg_sleep(3)', 'do/slow.sql'),
     undo: engine.script('drop table t_slow', 'undo/slow.sql'),
   };
   const first = await work();
   const handle = await engine.start(
-    await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), change('slow', [slow]), change('two', [table(engine, 't_two')])]),
+    await engine.plan([
+      noBackup(),
+      change('one', [table(engine, 't_one')]),
+      change('slow', [slow]),
+      change('two', [table(engine, 't_two')]),
+    ]),
   );
   await untilExecutes(engine, 'pg_sleep(3)');
   await die(first);
@@ -61,7 +68,9 @@ test('a worker killed in the middle of a migration: the next one does it once', 
   ]);
 });
 
-test('a worker killed in the middle of an observe window: the same window goes on', { timeout: 60_000 }, async () => {
+test('a worker killed in the middle of an observe window: the same window goes on', {
+  timeout: 60_000,
+}, async () => {
   const metric = {
     name: 'backlog',
     unit: 'events',
@@ -71,8 +80,13 @@ test('a worker killed in the middle of an observe window: the same window goes o
     failureLimit: 0,
   };
   const first = await work();
-  const handle = await engine.start(await engine.plan([noBackup(), observe('watch', [metric], { windowMs: 14_000, intervalMs: 500 })]));
-  const samples = async () => (await engine.sql.query('select sample_no from sluice.observation order by sample_no')).rows.map((row) => row.sample_no);
+  const handle = await engine.start(
+    await engine.plan([noBackup(), observe('watch', [metric], { windowMs: 14_000, intervalMs: 500 })]),
+  );
+  const samples = async () =>
+    (await engine.sql.query('select sample_no from sluice.observation order by sample_no')).rows.map(
+      (row) => row.sample_no,
+    );
   await waitFor(async () => (await samples()).length >= 3);
   const before = await engine.sql.query('select min(sampled_at) as opened from sluice.observation');
   await die(first);
@@ -91,7 +105,9 @@ test('a worker killed in the middle of an observe window: the same window goes o
   expect(facts.rows[0]?.seconds).toBeLessThan(23);
 });
 
-test('a worker killed in the middle of a compensation: the next one goes on with it', { timeout: 60_000 }, async () => {
+test('a worker killed in the middle of a compensation: the next one goes on with it', {
+  timeout: 60_000,
+}, async () => {
   const slow = {
     do: engine.script('create table t_slow (id integer)', 'do/slow.sql'),
     undo: engine.script('select pg_sleep(3); drop table t_slow', 'undo/slow.sql'),
@@ -115,7 +131,9 @@ test('a worker killed in the middle of a compensation: the next one goes on with
   ]);
 });
 
-test('Temporal and PostgreSQL are restarted in the middle of a step: the run goes on by itself', { timeout: 120_000 }, async () => {
+test('Temporal and PostgreSQL are restarted in the middle of a step: the run goes on by itself', {
+  timeout: 120_000,
+}, async () => {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-restart-'));
   chmodSync(dir, 0o755);
   ends.push(() => rmSync(dir, { recursive: true, force: true }));
@@ -154,12 +172,20 @@ test('Temporal and PostgreSQL are restarted in the middle of a step: the run goe
     undo: own.script('drop table t_slow', 'undo/slow.sql'),
   };
   const handle = await own.start(
-    await own.plan([noBackup(), change('one', [table(own, 't_one')]), change('slow', [slow]), change('two', [table(own, 't_two')])]),
+    await own.plan([
+      noBackup(),
+      change('one', [table(own, 't_one')]),
+      change('slow', [slow]),
+      change('two', [table(own, 't_two')]),
+    ]),
   );
   await untilExecutes(own, 'pg_sleep(2)');
   const port = Number(new URL(`tcp://${server.address}`).port);
   await Promise.all([stopCluster(postgres.process), stopDevServer(server.process)]);
-  [postgres, server] = await Promise.all([startOwnCluster({ ...settings, wantedPort: postgres.port }), temporal(port)]);
+  [postgres, server] = await Promise.all([
+    startOwnCluster({ ...settings, wantedPort: postgres.port }),
+    temporal(port),
+  ]);
   expect(server.address).toBe(own.address);
   await waitFor(async () => (await statusOf(handle)).outcome, 60_000);
   const sql = await connect(url);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { MacroStatus } from '../../contracts/macro-run.ts';
 import { approve, change, check, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
 import { waitFor } from '../support/wait-for.ts';
-import type { MacroStatus } from '../../contracts/macro-run.ts';
 
 let engine: TestEngine;
 beforeAll(async () => {
@@ -14,9 +14,11 @@ const table = (name: string) => ({
   undo: engine.script(`drop table ${name}`),
 });
 const tables = async () =>
-  (await engine.sql.query(`select relname from pg_class where relnamespace = 'public'::regnamespace order by relname`)).rows.map(
-    (row) => row.relname,
-  );
+  (
+    await engine.sql.query(
+      `select relname from pg_class where relnamespace = 'public'::regnamespace order by relname`,
+    )
+  ).rows.map((row) => row.relname);
 
 test('a macro succeeds step by step, each with its receipt', async () => {
   const planHash = await engine.plan([
@@ -24,9 +26,17 @@ test('a macro succeeds step by step, each with its receipt', async () => {
     noBackup(),
     change('one', [table('t_one')]),
     change('two', [table('t_two'), table('t_three')]),
-    check('proof', [engine.script(`select 'V1' as check_id, 'pass' as verdict, 'there' as detail from t_three having true`)], {
-      kind: 'verify',
-    }),
+    check(
+      'proof',
+      [
+        engine.script(
+          `select 'V1' as check_id, 'pass' as verdict, 'there' as detail from t_three having true`,
+        ),
+      ],
+      {
+        kind: 'verify',
+      },
+    ),
   ]);
   const status = await engine.outcome(await engine.start(planHash));
   expect(status.outcome).toBe('succeeded');
@@ -47,7 +57,9 @@ test('a step that fails takes back what ran before it', async () => {
   const planHash = await engine.plan([
     noBackup(),
     change('one', [table('t_one')]),
-    change('bad', [{ do: engine.script('create table t_bad (id nonsense)'), undo: engine.script('drop table t_bad') }]),
+    change('bad', [
+      { do: engine.script('create table t_bad (id nonsense)'), undo: engine.script('drop table t_bad') },
+    ]),
   ]);
   const status = await engine.outcome(await engine.start(planHash));
   expect(status.outcome).toBe('rolled_back');

@@ -33,7 +33,9 @@ test('a concurrent index is built outside a transaction, with an intent before a
   expect(status.outcome).toBe('succeeded');
   expect(await indexes()).toEqual(['i_name']);
   expect(await receipts(engine, status.runId)).toContain('index/do/i_name.sql do done');
-  const intents = await engine.sql.query('select step_id, part from sluice.step_intent where run_id = $1', [status.runId]);
+  const intents = await engine.sql.query('select step_id, part from sluice.step_intent where run_id = $1', [
+    status.runId,
+  ]);
   expect(intents.rows).toEqual([{ step_id: 'index', part: 'do/i_name.sql' }]);
   expect((await engine.outcome(await engine.undo(status.runId ?? ''))).outcome).toBe('rolled_back');
   expect(await indexes()).toEqual([]);
@@ -51,7 +53,9 @@ test('what a failed build left is undone by its intent, though it has no receipt
   await engine.sql.query(`delete from t_big where name = 'twice'`);
 });
 
-test('an invalid index of a lost attempt is dropped before the next one; those of others stay', { timeout: 60_000 }, async () => {
+test('an invalid index of a lost attempt is dropped before the next one; those of others stay', {
+  timeout: 60_000,
+}, async () => {
   await engine.sql.query(`insert into t_big values (1, 'twice')`);
   await engine.sql.query('create unique index concurrently i_stranger on t_big (id)').catch(() => undefined);
   await engine.sql.query(`delete from t_big where name = 'twice'`);
@@ -59,14 +63,20 @@ test('an invalid index of a lost attempt is dropped before the next one; those o
   // A reader that is older than the build makes it wait after its index is in the catalogue, invalid.
   const reader = await engine.database.connect();
   await reader.query('begin isolation level repeatable read; select count(*) from t_big');
-  const handle = await engine.start(await engine.plan([noBackup(), change('index', [index('i_name', 'name')])]));
+  const handle = await engine.start(
+    await engine.plan([noBackup(), change('index', [index('i_name', 'name')])]),
+  );
   const pid = await untilExecutes(engine, 'concurrently i_name');
   await expect.poll(indexes, { timeout: 10_000 }).toEqual(['i_name invalid', 'i_stranger invalid']);
   await engine.sql.query('select pg_terminate_backend($1)', [pid]);
   await expect
-    .poll(async () => (await handle.describe()).raw.pendingActivities?.some((activity) => (activity.attempt ?? 0) > 1), {
-      timeout: 10_000,
-    })
+    .poll(
+      async () =>
+        (await handle.describe()).raw.pendingActivities?.some((activity) => (activity.attempt ?? 0) > 1),
+      {
+        timeout: 10_000,
+      },
+    )
     .toBe(true);
   await reader.query('rollback');
   await reader.end();
@@ -80,7 +90,9 @@ test('an invalid index of a lost attempt is dropped before the next one; those o
 test('cancelling a concurrent build leaves no index', { timeout: 60_000 }, async () => {
   const reader = await engine.database.connect();
   await reader.query('begin isolation level repeatable read; select count(*) from t_big');
-  const handle = await engine.start(await engine.plan([noBackup(), change('index', [index('i_slow', 'name')])]));
+  const handle = await engine.start(
+    await engine.plan([noBackup(), change('index', [index('i_slow', 'name')])]),
+  );
   await untilExecutes(engine, 'concurrently i_slow');
   await expect.poll(indexes, { timeout: 10_000 }).toEqual(['i_slow invalid']);
   await handle.cancel();
@@ -92,7 +104,9 @@ test('cancelling a concurrent build leaves no index', { timeout: 60_000 }, async
   expect(await indexes()).toEqual([]);
 });
 
-test('an effect that an earlier attempt intended is never taken for somebody else’s', { timeout: 60_000 }, async () => {
+test('an effect that an earlier attempt intended is never taken for somebody else’s', {
+  timeout: 60_000,
+}, async () => {
   const pair = index('i_name', 'name');
   const slow = {
     ...pair,

@@ -25,7 +25,9 @@ const pending = async (handle: Parameters<typeof statusOf>[0]) => {
 };
 
 test('a rejected approval rolls the run back and says by whom', async () => {
-  const handle = await engine.start(await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve()]));
+  const handle = await engine.start(
+    await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve()]),
+  );
   await pending(handle);
   expect(await send(handle, 'reject', { reason: 'not today' })).toMatch(/rolls back/);
   const status = await engine.outcome(handle);
@@ -48,7 +50,12 @@ test('an approval that nobody gives expires and rolls the run back', async () =>
 
 test('each approval is asked for on its own: the first says nothing of the second', async () => {
   const handle = await engine.start(
-    await engine.plan([noBackup(), approve('first'), change('one', [table(engine, 't_one')]), approve('second')]),
+    await engine.plan([
+      noBackup(),
+      approve('first'),
+      change('one', [table(engine, 't_one')]),
+      approve('second'),
+    ]),
   );
   await send(handle, 'approve', await pending(handle));
   const second = await untilStatus(handle, ({ pendingApproval }) => pendingApproval?.stepId === 'second');
@@ -61,7 +68,9 @@ test('each approval is asked for on its own: the first says nothing of the secon
 });
 
 test('an approval of a database that changed meanwhile is asked for again', async () => {
-  const handle = await engine.start(await engine.plan([noBackup(), approve(), change('one', [table(engine, 't_one')])]));
+  const handle = await engine.start(
+    await engine.plan([noBackup(), approve(), change('one', [table(engine, 't_one')])]),
+  );
   const before = await pending(handle);
   await engine.sql.query('create table t_stranger (id integer)');
   await send(handle, 'approve', before);
@@ -125,7 +134,9 @@ test('an inconclusive verdict waits for a person, who tries the step again', asy
   const handle = await engine.start(await engine.plan([check('gate', [asks]), noBackup()]));
   const waiting = await untilStep(handle, 'gate', 'waiting');
   expect(waiting.held?.reason).toMatch(/step gate is inconclusive: C1 inconclusive: asked/);
-  expect(await refusal(handle, 'release')).toMatch(/Nobody holds the run; step gate is inconclusive.*Expected: retryStep/);
+  expect(await refusal(handle, 'release')).toMatch(
+    /Nobody holds the run; step gate is inconclusive.*Expected: retryStep/,
+  );
   expect(await refusal(handle, 'retryStep', { actor: '' })).toMatch(/"actor" is missing or empty/);
   await send(handle, 'retryStep');
   await untilStatus(handle, ({ steps }) => steps[0]?.state === 'waiting' && (steps[0]?.attempts ?? 0) === 2);
@@ -134,15 +145,23 @@ test('an inconclusive verdict waits for a person, who tries the step again', asy
   const status = await engine.outcome(handle);
   expect(status.outcome).toBe('succeeded');
   expect(status.steps[0]).toMatchObject({ verdict: 'pass', attempts: 3 });
-  expect(await failures(engine, status.runId)).toEqual(['gate do verdict_inconclusive', 'gate do verdict_inconclusive']);
+  expect(await failures(engine, status.runId)).toEqual([
+    'gate do verdict_inconclusive',
+    'gate do verdict_inconclusive',
+  ]);
   expect(await actions(engine, status.runId)).toEqual(['bo retryStep', 'bo retryStep']);
   await engine.sql.query('drop table t_answer');
 });
 
 test('a failed step with on_fail: hold waits for a person; without it the run turns back', async () => {
   await engine.sql.query('create table t_hurdle (id integer)');
-  const hurdle = { do: engine.script('create table t_hurdle (id integer)'), undo: engine.script('drop table t_hurdle') };
-  const handle = await engine.start(await engine.plan([noBackup(), change('one', [hurdle], { onFail: 'hold' })]));
+  const hurdle = {
+    do: engine.script('create table t_hurdle (id integer)'),
+    undo: engine.script('drop table t_hurdle'),
+  };
+  const handle = await engine.start(
+    await engine.plan([noBackup(), change('one', [hurdle], { onFail: 'hold' })]),
+  );
   const waiting = await untilStep(handle, 'one', 'waiting');
   expect(waiting.held).toMatchObject({ actor: 'sluice' });
   expect(waiting.steps[1]).toMatchObject({ verdict: 'fail' });
@@ -152,13 +171,17 @@ test('a failed step with on_fail: hold waits for a person; without it the run tu
   expect(status.outcome).toBe('succeeded');
   await engine.outcome(await engine.undo(status.runId ?? ''));
   await engine.sql.query('create table t_hurdle (id integer)');
-  const turned = await engine.outcome(await engine.start(await engine.plan([noBackup(), change('one', [hurdle])])));
+  const turned = await engine.outcome(
+    await engine.start(await engine.plan([noBackup(), change('one', [hurdle])])),
+  );
   expect(turned.outcome).toBe('rolled_back');
   await engine.sql.query('drop table t_hurdle');
 });
 
 test('a run that is held and has a step that waits needs both answers', async () => {
-  const slowly = engine.script(`select 'C1' as check_id, 'inconclusive' as verdict, pg_sleep(1)::text as detail`);
+  const slowly = engine.script(
+    `select 'C1' as check_id, 'inconclusive' as verdict, pg_sleep(1)::text as detail`,
+  );
   const handle = await engine.start(await engine.plan([check('gate', [slowly]), noBackup()]));
   await untilExecutes(engine, 'pg_sleep(1)');
   await send(handle, 'hold', { reason: 'mine' });
@@ -171,29 +194,44 @@ test('a run that is held and has a step that waits needs both answers', async ()
   expect((await engine.outcome(handle)).outcome).toBe('rolled_back');
 });
 
-test.each(['running', 'held', 'waiting for an approval'])('rollback works while the run is %s', async (when) => {
-  const slow = { do: engine.script('select pg_sleep(20)', 'slow.sql'), undo: engine.script('select 1') };
-  const second = when === 'running' ? change('slow', [slow]) : approve();
-  const handle = await engine.start(await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), second]));
-  if (when === 'running') await untilExecutes(engine, 'pg_sleep(20)');
-  else await pending(handle);
-  if (when === 'held') await send(handle, 'hold');
-  expect(await send(handle, 'rollback', { reason: 'changed my mind' })).toBe('rolling back');
-  const startedAt = Date.now();
-  const status = await engine.outcome(handle);
-  expect(Date.now() - startedAt).toBeLessThan(10_000);
-  expect(status).toMatchObject({ outcome: 'rolled_back', cause: 'rolled back by bo: changed my mind', held: null });
-  expect(await actions(engine, status.runId)).toEqual(when === 'held' ? ['bo hold', 'bo rollback'] : ['bo rollback']);
-  expect(await tables(engine)).toEqual([]);
-  expect((await handle.describe()).status.name).toBe('FAILED');
-});
+test.each(['running', 'held', 'waiting for an approval'])(
+  'rollback works while the run is %s',
+  async (when) => {
+    const slow = { do: engine.script('select pg_sleep(20)', 'slow.sql'), undo: engine.script('select 1') };
+    const second = when === 'running' ? change('slow', [slow]) : approve();
+    const handle = await engine.start(
+      await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), second]),
+    );
+    if (when === 'running') await untilExecutes(engine, 'pg_sleep(20)');
+    else await pending(handle);
+    if (when === 'held') await send(handle, 'hold');
+    expect(await send(handle, 'rollback', { reason: 'changed my mind' })).toBe('rolling back');
+    const startedAt = Date.now();
+    const status = await engine.outcome(handle);
+    expect(Date.now() - startedAt).toBeLessThan(10_000);
+    expect(status).toMatchObject({
+      outcome: 'rolled_back',
+      cause: 'rolled back by bo: changed my mind',
+      held: null,
+    });
+    expect(await actions(engine, status.runId)).toEqual(
+      when === 'held' ? ['bo hold', 'bo rollback'] : ['bo rollback'],
+    );
+    expect(await tables(engine)).toEqual([]);
+    expect((await handle.describe()).status.name).toBe('FAILED');
+  },
+);
 
 test('updates that are out of place are refused in words, and change nothing', async () => {
   const handle = await engine.start(await engine.plan([noBackup(), approve()]));
   const asked = await pending(handle);
-  expect(await refusal(handle, 'release')).toMatch(/The run is not held.*Expected: release answers hold.*Nothing was changed/);
+  expect(await refusal(handle, 'release')).toMatch(
+    /The run is not held.*Expected: release answers hold.*Nothing was changed/,
+  );
   expect(await refusal(handle, 'retryStep')).toMatch(/No step waits for a person/);
-  expect(await refusal(handle, 'hold', { reason: ' ' })).toMatch(/"reason" is missing or empty.*Expected: an object/);
+  expect(await refusal(handle, 'hold', { reason: ' ' })).toMatch(
+    /"reason" is missing or empty.*Expected: an object/,
+  );
   expect(await refusal(handle, 'approve', { ...asked, actor: 'ana' })).toMatch(/ana asked for this run/);
   await send(handle, 'approve', asked);
   expect((await engine.outcome(handle)).outcome).toBe('succeeded');
@@ -201,7 +239,10 @@ test('updates that are out of place are refused in words, and change nothing', a
 });
 
 test('a run that rolls back refuses to be held, approved, rejected or rolled back again', async () => {
-  const stubborn = { do: engine.script('create table t_one ()'), undo: engine.script('select pg_sleep(2); drop table t_one', 'slow-undo.sql') };
+  const stubborn = {
+    do: engine.script('create table t_one ()'),
+    undo: engine.script('select pg_sleep(2); drop table t_one', 'slow-undo.sql'),
+  };
   const handle = await engine.start(await engine.plan([noBackup(), change('one', [stubborn]), approve()]));
   const asked = await pending(handle);
   await send(handle, 'rollback');

@@ -28,7 +28,8 @@ type Handle = Awaited<ReturnType<TestEngine['start']>>;
 const pendingFailure = (handle: Handle) =>
   waitFor(async () => {
     const { raw } = await handle.describe();
-    return raw.pendingActivities?.find((activity) => activity.lastFailure)?.lastFailure?.applicationFailureInfo?.type;
+    return raw.pendingActivities?.find((activity) => activity.lastFailure)?.lastFailure
+      ?.applicationFailureInfo?.type;
   });
 const failure = async (handle: Handle) => {
   const error = await handle.result().catch((thrown: unknown) => thrown);
@@ -83,7 +84,10 @@ test('a compensation waits for its target as well', async () => {
 });
 
 test('a session that an administrator ends is a lost connection: the step is tried again', async () => {
-  const slow = { do: engine.script('create table t_slow (id integer); select pg_sleep(1)', 'slow.sql'), undo: engine.script('drop table t_slow') };
+  const slow = {
+    do: engine.script('create table t_slow (id integer); select pg_sleep(1)', 'slow.sql'),
+    undo: engine.script('drop table t_slow'),
+  };
   const handle = await engine.start(await engine.plan([noBackup(), change('slow', [slow])]));
   const pid = await untilExecutes(engine, 'pg_sleep(1)');
   await engine.sql.query('select pg_terminate_backend($1)', [pid]);
@@ -95,7 +99,10 @@ test('a session that an administrator ends is a lost connection: the step is tri
 });
 
 /** An engine whose worker logs in otherwise than the test. */
-async function reachedBy(change: (url: URL) => void, settle: (sql: pg.Client, database: string) => Promise<void> = async () => undefined) {
+async function reachedBy(
+  change: (url: URL) => void,
+  settle: (sql: pg.Client, database: string) => Promise<void> = async () => undefined,
+) {
   const direct = await testEngine({ worker: false });
   await settle(direct.sql, direct.database.name);
   const url = new URL(direct.database.url);
@@ -108,19 +115,27 @@ test('a wrong password and an unknown database are final, and say so without the
     url.password = 'sesame-open';
   });
   const refused = await failure(await wrong.start(await wrong.plan([noBackup()])));
-  expect(refused).toMatchObject({ type: 'target_authentication', message: expect.stringMatching(/password authentication failed.*Correct the credentials/) });
+  expect(refused).toMatchObject({
+    type: 'target_authentication',
+    message: expect.stringMatching(/password authentication failed.*Correct the credentials/),
+  });
   expect(refused.message).not.toContain('sesame-open');
   await wrong.close();
   const absent = await reachedBy((url) => {
     url.pathname = '/nowhere';
   });
   const missing = await failure(await absent.start(await absent.plan([noBackup()])));
-  expect(missing).toMatchObject({ type: 'target_not_found', message: expect.stringMatching(/database "nowhere" does not exist \(3D000\)/) });
+  expect(missing).toMatchObject({
+    type: 'target_not_found',
+    message: expect.stringMatching(/database "nowhere" does not exist \(3D000\)/),
+  });
   await absent.close();
 });
 
 test('a target that is read-only by default is refused before anything is changed', async () => {
-  const still = await reachedBy((url) => url.searchParams.set('options', '-c default_transaction_read_only=on'));
+  const still = await reachedBy((url) =>
+    url.searchParams.set('options', '-c default_transaction_read_only=on'),
+  );
   const refused = await failure(await still.start(await still.plan([noBackup()])));
   expect(refused).toMatchObject({
     type: 'target_read_only',
@@ -150,7 +165,9 @@ test('a standby is refused before anything is changed', { timeout: 90_000 }, asy
   const refused = await failure(await after.start(planHash));
   expect(refused).toMatchObject({
     type: 'target_read_only',
-    message: expect.stringMatching(/is a standby: it is in recovery.*The primary of the cluster.*Nothing was changed/),
+    message: expect.stringMatching(
+      /is a standby: it is in recovery.*The primary of the cluster.*Nothing was changed/,
+    ),
   });
   await Promise.all([before.sql.end(), after.sql.end()]);
   await Promise.all([before.close(), after.close()]);
@@ -175,7 +192,9 @@ test('a role without rights fails with target_permission and leaves nothing', as
         grant execute on all functions in schema sluice to ${role}`);
     },
   );
-  const status = await weak.outcome(await weak.start(await weak.plan([noBackup(), change('one', [table(weak, 't_one')])])));
+  const status = await weak.outcome(
+    await weak.start(await weak.plan([noBackup(), change('one', [table(weak, 't_one')])])),
+  );
   expect(status.outcome).toBe('rolled_back');
   expect(status.cause).toMatch(/permission denied for schema public \(42501\).*Grant what is missing/);
   expect(await tables(weak)).toEqual([]);

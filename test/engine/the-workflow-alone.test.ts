@@ -15,7 +15,8 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-const step = (id: string): PlannedStep => change(id, [{ do: { path: `${id}.sql`, sha256: id }, undo: { path: `undo-${id}.sql`, sha256: id } }]);
+const step = (id: string): PlannedStep =>
+  change(id, [{ do: { path: `${id}.sql`, sha256: id }, undo: { path: `undo-${id}.sql`, sha256: id } }]);
 const plan = (steps: readonly PlannedStep[]): Plan => ({
   format: 1,
   macro: 'alone',
@@ -48,7 +49,12 @@ async function alone(steps: readonly PlannedStep[], replaced: Partial<MacroActiv
   };
   const taskQueue = ownTaskQueue('alone');
   const native = await NativeConnection.connect({ address: temporalAddress() });
-  const worker = await Worker.create({ connection: native, taskQueue, activities: given, workflowBundle: await workflowBundle() });
+  const worker = await Worker.create({
+    connection: native,
+    taskQueue,
+    activities: given,
+    workflowBundle: await workflowBundle(),
+  });
   const running = worker.run();
   const connection = await Connection.connect({ address: temporalAddress() });
   ends.push(async () => {
@@ -74,22 +80,34 @@ function deaf() {
   return { let: () => let_(), run: () => held.then(() => passed) };
 }
 
-test.each(['cancel', 'rollback'])('a last step that comes through although the run was asked to turn back (%s) is undone', async (asked) => {
-  const last = deaf();
-  const { handle, calls } = await alone([noBackup(), step('one')], { applyChange: last.run });
-  await untilStep(handle, 'one', 'running');
-  if (asked === 'cancel') await handle.cancel();
-  else await send(handle, 'rollback');
-  last.let();
-  expect(await awaitOutcome(handle)).toMatchObject({ outcome: 'rolled_back' });
-  expect(calls).toEqual(['takeBackup backup', 'applyChange one', 'recordControl', 'undoChange one', 'closeRun']);
-});
+test.each(['cancel', 'rollback'])(
+  'a last step that comes through although the run was asked to turn back (%s) is undone',
+  async (asked) => {
+    const last = deaf();
+    const { handle, calls } = await alone([noBackup(), step('one')], { applyChange: last.run });
+    await untilStep(handle, 'one', 'running');
+    if (asked === 'cancel') await handle.cancel();
+    else await send(handle, 'rollback');
+    last.let();
+    expect(await awaitOutcome(handle)).toMatchObject({ outcome: 'rolled_back' });
+    expect(calls).toEqual([
+      'takeBackup backup',
+      'applyChange one',
+      'recordControl',
+      'undoChange one',
+      'closeRun',
+    ]);
+  },
+);
 
 test('the undo is registered before its step: a step that never answers well is undone too', async () => {
   const { handle, calls } = await alone([noBackup(), step('one'), step('two')], {
     applyChange: async ({ stepId }) => (stepId === 'two' ? { ...passed, verdict: 'fail' } : passed),
   });
-  expect(await awaitOutcome(handle)).toMatchObject({ outcome: 'rolled_back', cause: expect.stringContaining('Step two: fail') });
+  expect(await awaitOutcome(handle)).toMatchObject({
+    outcome: 'rolled_back',
+    cause: expect.stringContaining('Step two: fail'),
+  });
   expect(calls.slice(-3)).toEqual(['undoChange two', 'undoChange one', 'closeRun']);
 });
 
@@ -105,6 +123,9 @@ test('a cancellation that comes during the compensation does not stop it', async
   await untilStep(handle, 'two', 'undoing');
   await handle.cancel();
   slow.let();
-  expect(await awaitOutcome(handle)).toMatchObject({ outcome: 'rolled_back', cause: expect.stringContaining('Step two: fail') });
+  expect(await awaitOutcome(handle)).toMatchObject({
+    outcome: 'rolled_back',
+    cause: expect.stringContaining('Step two: fail'),
+  });
   expect(calls.slice(-2)).toEqual(['undoChange one', 'closeRun']);
 });

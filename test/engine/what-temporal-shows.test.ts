@@ -10,7 +10,10 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   const { workflow } = engine.client;
-  await workflow.getHandle(macroWorkflowId(engine.target)).terminate('the test has ended').catch(() => undefined);
+  await workflow
+    .getHandle(macroWorkflowId(engine.target))
+    .terminate('the test has ended')
+    .catch(() => undefined);
 });
 afterAll(() => engine.close());
 
@@ -24,7 +27,12 @@ const currentDetails = async (handle: Handle): Promise<string> => {
 const pendingOf = (handle: Handle) => untilStatus(handle, ({ pendingApproval }) => pendingApproval !== null);
 
 test('current details show the step table, what is waited for, and the JSON to paste', async () => {
-  const planHash = await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve(), change('two', [table(engine, 't_two')])]);
+  const planHash = await engine.plan([
+    noBackup(),
+    change('one', [table(engine, 't_one')]),
+    approve(),
+    change('two', [table(engine, 't_two')]),
+  ]);
   const handle = await engine.start(planHash);
   const { pendingApproval, runNo } = await pendingOf(handle);
   const details = await currentDetails(handle);
@@ -32,8 +40,13 @@ test('current details show the step table, what is waited for, and the JSON to p
   expect(details).toMatch(/\| one \| migrate \| ✓ done \| pass \| 1 \| \d+\.\d s \| 1 file, 1 statement/);
   expect(details).toMatch(/\| two \| migrate \| · \|/);
   expect(details).toContain('Waits for an approval** of step `approval` by somebody other than ana');
-  const pasted = JSON.parse(/```json\n([^]*?)```/.exec(details)?.[1] ?? '');
-  expect(pasted).toEqual({ actor: 'YOUR NAME', reason: 'WHY', planHash, fingerprint: pendingApproval?.fingerprint });
+  const pasted = JSON.parse(/```json\n([\s\S]*?)```/.exec(details)?.[1] ?? '');
+  expect(pasted).toEqual({
+    actor: 'YOUR NAME',
+    reason: 'WHY',
+    planHash,
+    fingerprint: pendingApproval?.fingerprint,
+  });
   expect(await send(handle, 'approve', { ...pasted, actor: 'bo' })).toBe('approved step approval');
   const status = await engine.outcome(handle);
   expect(await statusOf(handle)).toEqual(status);
@@ -46,12 +59,20 @@ test('search attributes and memo say macro, target, phase, outcome and run', asy
   const { runId, runNo } = await pendingOf(handle);
   const open = await handle.describe();
   expect(open.memo).toEqual({ macro: 'shown-macro', runNo, runId });
-  const attributes = Object.fromEntries(open.typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value]));
-  expect(attributes).toMatchObject({ SluiceMacro: 'shown-macro', SluiceTarget: engine.target, SluicePhase: 'approve' });
+  const attributes = Object.fromEntries(
+    open.typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value]),
+  );
+  expect(attributes).toMatchObject({
+    SluiceMacro: 'shown-macro',
+    SluiceTarget: engine.target,
+    SluicePhase: 'approve',
+  });
   await handle.cancel();
   await engine.outcome(handle);
   const ended = await handle.describe();
-  const after = Object.fromEntries(ended.typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value]));
+  const after = Object.fromEntries(
+    ended.typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value]),
+  );
   expect(after).toMatchObject({ SluicePhase: 'ended', SluiceOutcome: 'rolled_back' });
 });
 
@@ -69,7 +90,13 @@ test('every activity and timer has a summary', async () => {
   expect(scheduled.length).toBeGreaterThan(6);
   const summaries = scheduled.map((event) => Buffer.from(event.userMetadata?.summary?.data ?? []).toString());
   expect(summaries.filter((summary) => summary === '')).toEqual([]);
-  expect(summaries).toEqual(expect.arrayContaining(['"migrate: a step of a test"', '"undo: a step of a test"', '"approval of approval expires"']));
+  expect(summaries).toEqual(
+    expect.arrayContaining([
+      '"migrate: a step of a test"',
+      '"undo: a step of a test"',
+      '"approval of approval expires"',
+    ]),
+  );
 });
 
 test('no secret and no row data is in a history', async () => {
@@ -79,7 +106,10 @@ test('no secret and no row data is in a history', async () => {
     do: engine.script(`insert into t_person select email, 1 from t_person`, 'doubles.sql'),
     undo: engine.script('select 1'),
   };
-  const casts = { do: engine.script('update t_person set age = email::integer', 'casts.sql'), undo: engine.script('select 1') };
+  const casts = {
+    do: engine.script('update t_person set age = email::integer', 'casts.sql'),
+    undo: engine.script('select 1'),
+  };
   const tells = engine.script(`select 'C1' as check_id, 'pass' as verdict, email as detail from t_person`);
   const password = new URL(engine.database.url).password;
   const runs = [change('doubles', [doubles]), change('casts', [casts]), check('tells', [tells])];
@@ -88,16 +118,24 @@ test('no secret and no row data is in a history', async () => {
     const status = await engine.outcome(handle);
     const { events } = await handle.fetchHistory();
     const text = JSON.stringify(
-      (events ?? []).map((event) => proto.api.history.v1.HistoryEvent.toObject(event as proto.api.history.v1.HistoryEvent, { bytes: String })),
+      (events ?? []).map((event) =>
+        proto.api.history.v1.HistoryEvent.toObject(event as proto.api.history.v1.HistoryEvent, {
+          bytes: String,
+        }),
+      ),
     );
-    const clear = [...text.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, data]) => Buffer.from(data ?? '', 'base64').toString());
+    const clear = [...text.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, data]) =>
+      Buffer.from(data ?? '', 'base64').toString(),
+    );
     const all = [text, ...clear].join('\n');
     expect(clear.join('\n')).toContain(engine.target);
     expect(all).not.toContain('eve@example.org');
     expect(all).not.toContain(password);
     if (step.id === 'tells') continue;
     expect(status.outcome).toBe('rolled_back');
-    const recorded = await engine.sql.query('select message from sluice.step_failure where run_id = $1', [status.runId]);
+    const recorded = await engine.sql.query('select message from sluice.step_failure where run_id = $1', [
+      status.runId,
+    ]);
     expect(recorded.rows[0]?.message).toContain('eve@example.org');
   }
   await engine.sql.query('drop table t_person');
@@ -108,15 +146,21 @@ test('a start that the UI’s form got wrong fails in words, and opens no run', 
   const words = async (workflowId: string, args: unknown[], type = 'macro') => {
     const handle = await client.workflow.start(type, { workflowId, taskQueue, args });
     const error = await handle.result().catch((thrown: Error) => thrown);
-    return String((error as Error).cause instanceof Error ? ((error as Error).cause as Error).message : error);
+    return String(
+      (error as Error).cause instanceof Error ? ((error as Error).cause as Error).message : error,
+    );
   };
   const id = macroWorkflowId(target);
   const before = (await engine.sql.query('select count(*) from sluice.run')).rows[0]?.count;
   const good = { target, planHash: 'beef', actor: 'ana', reason: 'a test' };
-  expect(await words(id, [])).toMatch(/The input has no "target".*Expected one object \{"target": "…".*Nothing was changed/);
+  expect(await words(id, [])).toMatch(
+    /The input has no "target".*Expected one object \{"target": "…".*Nothing was changed/,
+  );
   expect(await words(id, [{ ...good, reason: '' }])).toMatch(/has no "reason"/);
   expect(await words(id, [{ ...good, planHash: 7 }])).toMatch(/has no "planHash"/);
-  expect(await words('macro/other', [good])).toMatch(new RegExp(`under the id macro/other. Expected the id ${id}`));
+  expect(await words('macro/other', [good])).toMatch(
+    new RegExp(`under the id macro/other. Expected the id ${id}`),
+  );
   expect(await words(id, [good], 'undoMacro')).toMatch(/has no "undoRunId"/);
   expect((await engine.sql.query('select count(*) from sluice.run')).rows[0]?.count).toBe(before);
 });

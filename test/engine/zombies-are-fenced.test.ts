@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { macroWorkflowId } from '../../contracts/names.ts';
 import { startWorker } from '../../worker.ts';
 import { startChildWorker } from '../support/child-worker.ts';
@@ -23,7 +23,10 @@ beforeAll(async () => {
 afterEach(async () => {
   await open();
   const { workflow } = engine.client;
-  await workflow.getHandle(macroWorkflowId(engine.target)).terminate('the test has ended').catch(() => undefined);
+  await workflow
+    .getHandle(macroWorkflowId(engine.target))
+    .terminate('the test has ended')
+    .catch(() => undefined);
   for (const end of ends.splice(0).reverse()) await end();
 });
 afterAll(() => engine.close());
@@ -57,7 +60,9 @@ const sessions = async () =>
     )
   ).rows.map((row) => row.query);
 
-test('a step that outlives its heartbeat timeout and commits after the undo fails; the undo stands', { timeout: 60_000 }, async () => {
+test('a step that outlives its heartbeat timeout and commits after the undo fails; the undo stands', {
+  timeout: 60_000,
+}, async () => {
   const step = {
     do: engine.script(`create table t_zombie (id integer); ${WAIT}`, 'do/zombie.sql'),
     undo: engine.script('drop table t_zombie', 'undo/zombie.sql'),
@@ -85,7 +90,9 @@ test('a step that outlives its heartbeat timeout and commits after the undo fail
   ]);
 });
 
-test('a zombie that has its receipt but waits inside its COMMIT is ended by the undo', { timeout: 60_000 }, async () => {
+test('a zombie that has its receipt but waits inside its COMMIT is ended by the undo', {
+  timeout: 60_000,
+}, async () => {
   await engine.sql.query(`
     create table t_slow (id integer);
     create function f_slow() returns trigger language plpgsql as $$ begin ${WAIT.replace('select', 'perform')}; return null; end $$;
@@ -111,7 +118,9 @@ test('a zombie that has its receipt but waits inside its COMMIT is ended by the 
   await engine.sql.query('drop table t_slow; drop function f_slow()');
 });
 
-test('a second attempt waits while the first still works, and then finds its receipt', { timeout: 60_000 }, async () => {
+test('a second attempt waits while the first still works, and then finds its receipt', {
+  timeout: 60_000,
+}, async () => {
   const step = {
     do: engine.script(`create table t_once (id integer); ${WAIT}`, 'do/once.sql'),
     undo: engine.script('drop table t_once', 'undo/once.sql'),
@@ -124,7 +133,9 @@ test('a second attempt waits while the first still works, and then finds its rec
   await work();
   await waitFor(async () => {
     const { raw } = await handle.describe();
-    return raw.pendingActivities?.some((activity) => activity.lastFailure?.applicationFailureInfo?.type === 'step_busy');
+    return raw.pendingActivities?.some(
+      (activity) => activity.lastFailure?.applicationFailureInfo?.type === 'step_busy',
+    );
   }, 30_000);
   await open();
   const status = await engine.outcome(handle);
@@ -139,7 +150,9 @@ test('a second attempt waits while the first still works, and then finds its rec
   expect(await tables(engine)).toEqual([]);
 });
 
-test('an undo that outlives its worker is ended by the next one, and is done once', { timeout: 60_000 }, async () => {
+test('an undo that outlives its worker is ended by the next one, and is done once', {
+  timeout: 60_000,
+}, async () => {
   await engine.sql.query('create table t_count (id integer)');
   const step = {
     do: engine.script('insert into t_count values (1)', 'do/count.sql'),
@@ -189,33 +202,39 @@ test('an undo whose worker is shut down is tried again by the next one', { timeo
   ]);
 });
 
-test.each(['deliver and cut', 'cut'] as const)('a connection lost at COMMIT (%s) is answered by the receipt', async (fate) => {
-  const proxy = await startTcpProxy(engine.database.url);
-  const through = await testEngine({ url: proxy.url(engine.database.url), database: { ...engine.database, drop: async () => undefined } });
-  let isArmed = true;
-  proxy.onRequest = (data) => {
-    if (!isArmed || !data.includes('commit\0') || !isInStep) return 'pass';
-    isArmed = false;
-    return fate;
-  };
-  let isInStep = false;
-  const step = {
-    do: through.script('create table t_commit (id integer); select pg_sleep(0.5)', 'do/commit.sql'),
-    undo: through.script('drop table t_commit', 'undo/commit.sql'),
-  };
-  const handle = await through.start(await through.plan([noBackup(), change('one', [step])]));
-  await untilExecutes(engine, 'pg_sleep(0.5)');
-  isInStep = true;
-  const status = await through.outcome(handle);
-  expect(isArmed).toBe(false);
-  expect(status.outcome).toBe('succeeded');
-  const found = await engine.sql.query(
-    `select attempt from sluice.step_receipt where run_id = $1 and step_id = 'one' and part = ''`,
-    [status.runId],
-  );
-  expect(found.rows).toEqual([{ attempt: fate === 'cut' ? 2 : 1 }]);
-  expect(await failures(engine, status.runId)).toEqual(['one do target_unreachable']);
-  expect((await through.outcome(await through.undo(status.runId ?? ''))).outcome).toBe('rolled_back');
-  await through.close();
-  await proxy.close();
-});
+test.each(['deliver and cut', 'cut'] as const)(
+  'a connection lost at COMMIT (%s) is answered by the receipt',
+  async (fate) => {
+    const proxy = await startTcpProxy(engine.database.url);
+    const through = await testEngine({
+      url: proxy.url(engine.database.url),
+      database: { ...engine.database, drop: async () => undefined },
+    });
+    let isArmed = true;
+    proxy.onRequest = (data) => {
+      if (!isArmed || !data.includes('commit\0') || !isInStep) return 'pass';
+      isArmed = false;
+      return fate;
+    };
+    let isInStep = false;
+    const step = {
+      do: through.script('create table t_commit (id integer); select pg_sleep(0.5)', 'do/commit.sql'),
+      undo: through.script('drop table t_commit', 'undo/commit.sql'),
+    };
+    const handle = await through.start(await through.plan([noBackup(), change('one', [step])]));
+    await untilExecutes(engine, 'pg_sleep(0.5)');
+    isInStep = true;
+    const status = await through.outcome(handle);
+    expect(isArmed).toBe(false);
+    expect(status.outcome).toBe('succeeded');
+    const found = await engine.sql.query(
+      `select attempt from sluice.step_receipt where run_id = $1 and step_id = 'one' and part = ''`,
+      [status.runId],
+    );
+    expect(found.rows).toEqual([{ attempt: fate === 'cut' ? 2 : 1 }]);
+    expect(await failures(engine, status.runId)).toEqual(['one do target_unreachable']);
+    expect((await through.outcome(await through.undo(status.runId ?? ''))).outcome).toBe('rolled_back');
+    await through.close();
+    await proxy.close();
+  },
+);

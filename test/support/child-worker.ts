@@ -30,7 +30,12 @@ export async function startChildWorker(options: ChildWorkerOptions): Promise<Chi
   const settings = { namespace: 'default', ...options, bundlePath: (await workflowBundle()).codePath };
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', fileURLToPath(new URL('./child-worker-main.ts', import.meta.url)), JSON.stringify(settings)],
+    [
+      '--import',
+      'tsx',
+      fileURLToPath(new URL('./child-worker-main.ts', import.meta.url)),
+      JSON.stringify(settings),
+    ],
     { cwd: fileURLToPath(new URL('../../', import.meta.url)), stdio: ['pipe', 'pipe', 'inherit'] },
   );
   const { pid } = child;

@@ -60,7 +60,11 @@ export function statusOf(handle: Handle): Promise<MacroStatus> {
 }
 
 /** Waits until the run's status is as asked. */
-export function untilStatus(handle: Handle, is: (status: MacroStatus) => boolean, withinMs?: number): Promise<MacroStatus> {
+export function untilStatus(
+  handle: Handle,
+  is: (status: MacroStatus) => boolean,
+  withinMs?: number,
+): Promise<MacroStatus> {
   return waitFor(async () => {
     const status = await statusOf(handle);
     return is(status) ? status : null;
@@ -68,12 +72,23 @@ export function untilStatus(handle: Handle, is: (status: MacroStatus) => boolean
 }
 
 /** Waits until a step is in this state. */
-export function untilStep(handle: Handle, stepId: string, state: string, withinMs?: number): Promise<MacroStatus> {
-  return untilStatus(handle, ({ steps }) => steps.some((step) => step.id === stepId && step.state === state), withinMs);
+export function untilStep(
+  handle: Handle,
+  stepId: string,
+  state: string,
+  withinMs?: number,
+): Promise<MacroStatus> {
+  return untilStatus(
+    handle,
+    ({ steps }) => steps.some((step) => step.id === stepId && step.state === state),
+    withinMs,
+  );
 }
 
 export function send(handle: Handle, name: string, input: object = {}): Promise<string> {
-  return handle.executeUpdate<string, [object]>(name, { args: [{ actor: 'bo', reason: 'a test', ...input }] });
+  return handle.executeUpdate<string, [object]>(name, {
+    args: [{ actor: 'bo', reason: 'a test', ...input }],
+  });
 }
 
 /** The words with which an update is refused. */

@@ -8,7 +8,14 @@ import type { TargetAccess } from '../../activities/dependencies.ts';
 import { awaitOutcome } from '../../client/await-outcome.ts';
 import type { MacroStatus } from '../../contracts/macro-run.ts';
 import { macroWorkflowId } from '../../contracts/names.ts';
-import type { DisableStep, FilePair, Plan, PlannedMetric, PlannedStep, ScriptRef } from '../../contracts/plan.ts';
+import type {
+  DisableStep,
+  FilePair,
+  Plan,
+  PlannedMetric,
+  PlannedStep,
+  ScriptRef,
+} from '../../contracts/plan.ts';
 import { canonicalJson } from '../../planning/canonical-json.ts';
 import { sha256Hex } from '../../planning/sha256-hex.ts';
 import { storePlan } from '../../planning/store-plan.ts';
@@ -37,7 +44,10 @@ export interface TestEngine {
   /** How the worker reaches the target. */
   readonly access: TargetAccess;
   /** Stores a plan of these steps and returns its hash. */
-  plan(steps: readonly PlannedStep[], more?: Partial<Pick<Plan, 'macro' | 'disable' | 'target'>>): Promise<string>;
+  plan(
+    steps: readonly PlannedStep[],
+    more?: Partial<Pick<Plan, 'macro' | 'disable' | 'target'>>,
+  ): Promise<string>;
   /** Pins a text and returns its reference. */
   script(text: string, path?: string): ScriptRef;
   start(planHash: string, actor?: string): ReturnType<Client['workflow']['start']>;
@@ -65,7 +75,8 @@ export interface EngineOptions {
 }
 
 export async function testEngine(options: EngineOptions = {}): Promise<TestEngine> {
-  const database = options.database ?? (await createDatabase({ major: options.major ?? 15, prefix: 'engine' }));
+  const database =
+    options.database ?? (await createDatabase({ major: options.major ?? 15, prefix: 'engine' }));
   const sql = await database.connect();
   await installEngine(sql);
   const taskQueue = ownTaskQueue();
@@ -179,5 +190,14 @@ export function observe(
   metrics: readonly PlannedMetric[],
   more: { windowMs?: number; intervalMs?: number; onFail?: 'rollback' | 'hold' } = {},
 ): PlannedStep {
-  return { ...COMMON, id, kind: 'observe', windowMs: 1_000, intervalMs: 200, metrics, alongside: null, ...more };
+  return {
+    ...COMMON,
+    id,
+    kind: 'observe',
+    windowMs: 1_000,
+    intervalMs: 200,
+    metrics,
+    alongside: null,
+    ...more,
+  };
 }

@@ -10,7 +10,12 @@ export type Scenario = (typeof SCENARIOS)[number];
 /** Runs each scenario to its end and returns the handle of the run that it is about. */
 export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Handle>>> = {
   async success(engine) {
-    const metric = { name: 'backlog', unit: 'events', script: engine.script('select 0 as value'), pass: { max: 0 } };
+    const metric = {
+      name: 'backlog',
+      unit: 'events',
+      script: engine.script('select 0 as value'),
+      pass: { max: 0 },
+    };
     const handle = await engine.start(
       await engine.plan([
         check('gate', [reports(engine, 'pass')]),
@@ -19,7 +24,10 @@ export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Han
         check('probe', [reports(engine, 'pass')], { kind: 'probe' }),
         approve(),
         change('two', [table(engine, 't_two')], { kind: 'enable' }),
-        observe('watch', [{ ...metric, consecutiveSuccess: 1, failureLimit: 0 }], { windowMs: 300, intervalMs: 100 }),
+        observe('watch', [{ ...metric, consecutiveSuccess: 1, failureLimit: 0 }], {
+          windowMs: 300,
+          intervalMs: 100,
+        }),
         check('proof', [reports(engine, 'pass')], { kind: 'verify' }),
       ]),
     );
@@ -32,14 +40,21 @@ export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Han
     return ended(engine, await engine.start(await engine.plan(steps)));
   },
   async cancel(engine) {
-    const handle = await engine.start(await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve()]));
+    const handle = await engine.start(
+      await engine.plan([noBackup(), change('one', [table(engine, 't_one')]), approve()]),
+    );
     await untilStep(handle, 'approval', 'waiting');
     await handle.cancel();
     return ended(engine, handle);
   },
   async hold(engine) {
     const handle = await engine.start(
-      await engine.plan([noBackup(), approve(), change('one', [table(engine, 't_one')]), check('gate', [reports(engine, 'inconclusive')])]),
+      await engine.plan([
+        noBackup(),
+        approve(),
+        change('one', [table(engine, 't_one')]),
+        check('gate', [reports(engine, 'inconclusive')]),
+      ]),
     );
     await untilStep(handle, 'approval', 'waiting');
     await send(handle, 'hold');
@@ -52,14 +67,19 @@ export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Han
     return ended(engine, handle);
   },
   async 'undo-of-an-ended-run'(engine) {
-    const first = await engine.start(await engine.plan([noBackup(), change('one', [table(engine, 't_one')])]));
+    const first = await engine.start(
+      await engine.plan([noBackup(), change('one', [table(engine, 't_one')])]),
+    );
     const { runId } = await engine.outcome(first);
     return ended(engine, await engine.undo(runId ?? ''));
   },
 };
 
 async function approvePending(handle: Handle): Promise<void> {
-  const { planHash, pendingApproval } = await untilStatus(handle, (status) => status.pendingApproval !== null);
+  const { planHash, pendingApproval } = await untilStatus(
+    handle,
+    (status) => status.pendingApproval !== null,
+  );
   await send(handle, 'approve', { planHash, fingerprint: pendingApproval?.fingerprint });
 }
 

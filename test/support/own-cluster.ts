@@ -19,7 +19,12 @@ export interface OwnClusterOptions {
 }
 
 /** Starts, or starts again, a PostgreSQL that a test may stop: its data is in `dir`. */
-export async function startOwnCluster({ dir, password, wantedPort, standbyOf }: OwnClusterOptions): Promise<Cluster> {
+export async function startOwnCluster({
+  dir,
+  password,
+  wantedPort,
+  standbyOf,
+}: OwnClusterOptions): Promise<Cluster> {
   const user = unprivilegedUser();
   const programs = (await findLocalPostgres()).found[0];
   if (programs === undefined) throw new Error('no PostgreSQL on this machine');
@@ -27,7 +32,12 @@ export async function startOwnCluster({ dir, password, wantedPort, standbyOf }: 
   const dataDir = join(dir, standbyOf === undefined ? 'primary' : 'standby');
   if (standbyOf !== undefined && !existsSync(dataDir)) {
     const owner = user === undefined ? {} : { uid: user.uid, gid: user.gid };
-    const args = ['--write-recovery-conf', '--checkpoint=fast', `--pgdata=${dataDir}`, `--dbname=${standbyOf}`];
+    const args = [
+      '--write-recovery-conf',
+      '--checkpoint=fast',
+      `--pgdata=${dataDir}`,
+      `--dbname=${standbyOf}`,
+    ];
     await run(join(binDir, 'pg_basebackup'), args, { cwd: dir, ...owner });
   }
   return startCluster({

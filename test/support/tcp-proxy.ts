@@ -35,7 +35,9 @@ export async function startTcpProxy(direct: string): Promise<TcpProxy> {
     },
     async accept() {
       const opened = createServer(serve);
-      await new Promise<void>((resolve, reject) => opened.once('error', reject).listen(port, '127.0.0.1', resolve));
+      await new Promise<void>((resolve, reject) =>
+        opened.once('error', reject).listen(port, '127.0.0.1', resolve),
+      );
       const address = opened.address();
       if (typeof address === 'object' && address !== null) port = address.port;
       server = opened;
@@ -46,12 +48,17 @@ export async function startTcpProxy(direct: string): Promise<TcpProxy> {
   function serve(client: Socket): void {
     const upstream = connect(Number(target.port), target.hostname);
     let isCut = false;
-    for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
       open.add(one);
-      one.on('error', () => undefined).once('close', () => {
-        open.delete(one);
-        other.destroy();
-      });
+      one
+        .on('error', () => undefined)
+        .once('close', () => {
+          open.delete(one);
+          other.destroy();
+        });
     }
     client.on('data', (data: Buffer) => {
       const fate = proxy.onRequest(data);

@@ -1,0 +1,18 @@
+import { proxyActivities } from '@temporalio/workflow';
+import type { MacroActivities } from '../../contracts/macro-activities.ts';
+import type { MacroInput, MacroStatus, UndoInput } from '../../contracts/macro-run.ts';
+import { macro as original } from '../../workflows/macro.ts';
+import { undoMacro as originalUndo } from '../../workflows/undo-macro.ts';
+
+/** The workflows with one activity more: what a saved history must not replay against. */
+const { readFingerprint } = proxyActivities<MacroActivities>({ startToCloseTimeout: '1 minute' });
+
+export async function macro(input: MacroInput): Promise<MacroStatus> {
+  await readFingerprint({ target: input.target });
+  return original(input);
+}
+
+export async function undoMacro(input: UndoInput): Promise<MacroStatus> {
+  await readFingerprint({ target: input.target });
+  return originalUndo(input);
+}
