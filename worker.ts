@@ -9,6 +9,7 @@ import { createActivities } from './activities/create-activities.ts';
 import type { ActivityDependencies } from './activities/dependencies.ts';
 import { MACRO_TASK_QUEUE } from './contracts/names.ts';
 import { connectTemporal, type TemporalEndpoint } from './target/connect-temporal.ts';
+import { closeKeptSessions } from './target/reuse-session.ts';
 
 /** What the composition root needs: a server, and a way to open targets. */
 export interface WorkerParts {
@@ -62,6 +63,7 @@ export async function startWorker(parts: WorkerParts): Promise<RunningWorker> {
     shutdownForceTime: '30 seconds',
   });
   const finished = worker.run().finally(async () => {
+    await closeKeptSessions();
     await connection.close();
     await clientConnection.close();
   });

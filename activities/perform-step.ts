@@ -5,7 +5,7 @@ import type { StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { Plan, PlannedStep } from '../contracts/plan.ts';
 import { databaseDetail } from '../target/map-database-error.ts';
-import { withSession } from '../target/open-session.ts';
+import { withReusedSession } from '../target/reuse-session.ts';
 import { cancelOnRequest } from './cancel-on-request.ts';
 import type { ActivityDependencies, TargetAccess } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
@@ -45,13 +45,17 @@ export async function performStep<T>(
     const target = await dependencies.openTarget(ref.target);
     url = target.url;
     return await withHeartbeat((report) =>
-      withSession({ url: target.url, applicationName: sessionName(ref) }, (client) =>
-        cancelOnRequest(target.url, client, async () => {
-          const { run, plan } = await readRun(client, ref.runId);
-          const step = plan.steps.find((candidate) => candidate.id === ref.stepId);
-          if (step === undefined) throw unknownStep(ref);
-          return work({ client, target, run, plan, step, ref, attempt, startedAt, report });
-        }),
+      withReusedSession(
+        { url: target.url, applicationName: sessionName(ref) },
+        (client) =>
+          cancelOnRequest(target.url, client, async () => {
+            const { run, plan } = await readRun(client, ref.runId);
+            const step = plan.steps.find((candidate) => candidate.id === ref.stepId);
+            if (step === undefined) throw unknownStep(ref);
+            return work({ client, target, run, plan, step, ref, attempt, startedAt, report });
+          }),
+        // A request to cancel may still be on its way to this session.
+        () => !Context.current().cancellationSignal.aborted,
       ),
     );
   } catch (error) {

@@ -1,6 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import type pg from 'pg';
-import { withSession } from '../target/open-session.ts';
+import { withReusedSession } from '../target/reuse-session.ts';
 import type { ActivityDependencies, TargetAccess } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { toActivityFailure } from './report-failure.ts';
@@ -16,7 +16,7 @@ export async function withTarget<T>(
   try {
     const target = await dependencies.openTarget(name);
     return await withHeartbeat(() =>
-      withSession({ url: target.url, applicationName: `sluice:${purpose}` }, async (client) => {
+      withReusedSession({ url: target.url, applicationName: `sluice:${purpose}` }, async (client) => {
         await client.query(`set lock_timeout = ${target.lockTimeoutMs}`);
         return work({ client, target });
       }),

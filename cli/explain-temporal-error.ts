@@ -10,7 +10,8 @@ const GRPC = {
   unauthenticated: 16,
 };
 
-const RUNS_GO_ON = 'Runs that are open go on when Temporal and a worker are there.';
+const RUNS_GO_ON =
+  'Runs that are open go on when Temporal and a worker are there. What was sent may still arrive: look before you repeat it.';
 
 /** Words and code for an error of Temporal's client, or of a workflow behind it; null where it is something else. */
 export function explainTemporalError(error: unknown): (ErrorText & { code: ErrorCodeName }) | null {

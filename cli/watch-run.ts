@@ -46,10 +46,12 @@ export async function watchRun(
   options: WatchRunOptions,
 ): Promise<Watched> {
   const until = options.timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + options.timeoutMs;
+  const aborted = abortion(options.signal);
   let view: RunView | null = null;
   let answeredAt = Date.now();
   while (true) {
-    const looked = await look(context, run);
+    const looked = await Promise.race([look(context, run), aborted]);
+    if (looked === null) return { why: 'interrupted', run: view, exit: EXIT.interrupted };
     if (looked instanceof Error) {
       if (Date.now() - answeredAt > SILENCE_MS) throw looked;
       options.onSilence?.(looked.message);
@@ -61,12 +63,19 @@ export async function watchRun(
       if (looked.ended) return { why: 'ended', run: view, exit: exitOfRun(view) };
       if (view.waitsFor !== null && !options.stay) return { why: 'waits', run: view, exit: EXIT.waiting };
     }
-    if (options.signal?.aborted) return { why: 'interrupted', run: view, exit: EXIT.interrupted };
     if (Date.now() >= until) return { why: 'timeout', run: view, exit: EXIT.waiting };
     await delay(Math.min(EVERY_MS, Math.max(0, until - Date.now())), undefined, {
       ...(options.signal && { signal: options.signal }),
     }).catch(() => undefined);
   }
+}
+
+/** Resolves to null when the signal aborts. */
+function abortion(signal: AbortSignal | undefined): Promise<null> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) resolve(null);
+    signal?.addEventListener('abort', () => resolve(null), { once: true });
+  });
 }
 
 /** One look at the run; an Error where nothing answers now and that may pass. */

@@ -156,9 +156,22 @@ export function showHeld(state: RunState, { hold, stepForPerson }: Controls): vo
   else state.setHeld(stepForPerson === null ? null : { actor: 'sluice', reason: stepForPerson.why });
 }
 
-/** Waits while the run is held. */
-export async function waitWhileHeld(controls: Controls): Promise<void> {
-  if (controls.hold !== null) await condition(() => controls.hold === null);
+/**
+ * Waits while the run is held. The fingerprint that `release` compares is taken here, when the step that was at work
+ * has ended, so that its own effect is no surprise.
+ */
+export async function waitWhileHeld(state: RunState, controls: Controls): Promise<void> {
+  while (controls.hold !== null) {
+    const held = controls.hold;
+    const { target } = state.status;
+    state.heldFingerprint = await activities.readFingerprint.executeWithOptions(
+      briefly('Fingerprint while held'),
+      [{ target }],
+    );
+    state.setPhase('held');
+    await condition(() => controls.hold !== held);
+    state.heldFingerprint = null;
+  }
 }
 
 async function hold(state: RunState, controls: Controls, control: ControlInput): Promise<string> {
@@ -173,7 +186,6 @@ async function hold(state: RunState, controls: Controls, control: ControlInput):
       briefly('Fingerprint at the hold'),
       [{ target }],
     );
-    state.heldFingerprint = fingerprint;
     await activities.recordControl.executeWithOptions(briefly(`Record hold by ${control.actor}`), [
       { target, runId, stepId: null, action: 'hold', control, updateId: decision.updateId, fingerprint },
     ]);

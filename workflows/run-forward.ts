@@ -14,13 +14,13 @@ import { activities, briefly } from './macro-activities.ts';
  */
 export async function runForward(context: StepContext, registered: PlannedChangeStep[]): Promise<void> {
   for (const step of context.opened.plan.steps) {
-    await waitWhileHeld(context.controls);
+    await waitWhileHeld(context.state, context.controls);
     if (isChange(step)) registered.push(step);
     context.state.setPhase(step.kind);
     await untilPassed(context, step);
     if (CancellationScope.current().consideredCancelled) throw new CancelledFailure('cancelled');
   }
-  await waitWhileHeld(context.controls);
+  await waitWhileHeld(context.state, context.controls);
 }
 
 async function untilPassed(context: StepContext, step: PlannedStep): Promise<void> {

@@ -19,7 +19,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class RunState {
   readonly status: Mutable<Omit<MacroStatus, 'steps'>> & { steps: Mutable<StepStatus>[] };
   readonly requester: string;
-  /** Fingerprint of the database when the run was held; null while it is not. */
+  /** Fingerprint of the database when the held run came to rest; null while it goes. */
   heldFingerprint: string | null = null;
 
   constructor(input: { target: string; actor: string }) {

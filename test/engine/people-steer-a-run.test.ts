@@ -88,14 +88,17 @@ test('an approval of a database that changed meanwhile is asked for again', asyn
 });
 
 test('a held run stops before its next step and goes on when it is released', async () => {
-  const gate = { do: engine.script('select pg_sleep(1)', 'slow.sql'), undo: engine.script('select 1') };
+  const gate = {
+    do: engine.script('create table t_slow (id integer); select pg_sleep(1)', 'slow.sql'),
+    undo: engine.script('drop table t_slow'),
+  };
   const handle = await engine.start(
     await engine.plan([noBackup(), change('slow', [gate]), change('one', [table(engine, 't_one')])]),
   );
   await untilExecutes(engine, 'pg_sleep(1)');
   expect(await send(handle, 'hold', { reason: 'let me look' })).toMatch(/held/);
-  await untilStep(handle, 'slow', 'done');
-  const held = await statusOf(handle);
+  const held = await untilStatus(handle, ({ phase }) => phase === 'held');
+  expect(held.steps[1]).toMatchObject({ id: 'slow', state: 'done' });
   expect(held.held).toEqual({ actor: 'bo', reason: 'let me look' });
   expect(held.steps.at(-1)?.state).toBe('pending');
   expect(await refusal(handle, 'hold')).toMatch(/The run is held already.*Nothing was changed/);
@@ -113,7 +116,7 @@ test('a database that changed while the run was held has to be accepted by its f
   const asked = await pending(handle);
   await send(handle, 'hold');
   await send(handle, 'approve', asked);
-  await untilStep(handle, 'approval', 'done');
+  await untilStatus(handle, ({ phase }) => phase === 'held');
   await engine.sql.query('create table t_stranger (id integer)');
   const words = await refusal(handle, 'release');
   expect(words).toMatch(/database changed while the run was held.*still held/);

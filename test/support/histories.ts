@@ -59,6 +59,7 @@ export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Han
     await untilStep(handle, 'approval', 'waiting');
     await send(handle, 'hold');
     await approvePending(handle);
+    await untilStatus(handle, ({ phase }) => phase === 'held');
     await send(handle, 'release');
     await untilStep(handle, 'gate', 'waiting');
     await send(handle, 'retryStep');
