@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { macroWorkflowId } from '../../contracts/names.ts';
 import { approve, change, check, noBackup, observe, type TestEngine, testEngine } from '../support/engine.ts';
 import { failures, reports, table, tables, untilStatus } from '../support/engine-facts.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -8,13 +7,7 @@ let engine: TestEngine;
 beforeAll(async () => {
   engine = await testEngine({ lockTimeoutMs: 400, changeTimeoutMs: 1_500 });
 });
-afterEach(async () => {
-  const { workflow } = engine.client;
-  await workflow
-    .getHandle(macroWorkflowId(engine.target))
-    .terminate('the test has ended')
-    .catch(() => undefined);
-});
+afterEach(() => engine.abandon());
 afterAll(() => engine.close());
 
 const ends = async (...steps: Parameters<TestEngine['plan']>[0][number][]) =>

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { approve, change, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
 import {
   actions,
@@ -16,6 +16,7 @@ let engine: TestEngine;
 beforeAll(async () => {
   engine = await testEngine({ lockTimeoutMs: 500 });
 });
+afterEach(() => engine.abandon());
 afterAll(() => engine.close());
 
 const broken = () => ({ do: engine.script('select 1/0', 'broken.sql'), undo: engine.script('select 1') });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { startMacro } from '../../client/start-macro.ts';
 import { macroWorkflowId } from '../../contracts/names.ts';
 import { approve, change, check, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
@@ -18,6 +18,7 @@ let engine: TestEngine;
 beforeAll(async () => {
   engine = await testEngine({ major: 18 });
 });
+afterEach(() => engine.abandon());
 afterAll(() => engine.close());
 
 type Handle = Awaited<ReturnType<TestEngine['start']>>;

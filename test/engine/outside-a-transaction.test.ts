@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { change, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
 import { receipts, untilExecutes, untilStep } from '../support/engine-facts.ts';
 
@@ -8,6 +8,7 @@ beforeAll(async () => {
   await engine.sql.query('create table t_big (id integer, name text)');
   await engine.sql.query('insert into t_big select n, n::text from generate_series(1, 500) as n');
 });
+afterEach(() => engine.abandon());
 afterAll(() => engine.close());
 
 const index = (name: string, column: string, unique = '') => ({

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { approve, change, check, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
 import {
   actions,
@@ -17,6 +17,7 @@ let engine: TestEngine;
 beforeAll(async () => {
   engine = await testEngine();
 });
+afterEach(() => engine.abandon());
 afterAll(() => engine.close());
 
 const pending = async (handle: Parameters<typeof statusOf>[0]) => {

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { stopCluster } from '../../local/start-cluster.ts';
 import { change, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
 import { failures, receipts, table, tables, untilExecutes, untilStep } from '../support/engine-facts.ts';
@@ -18,6 +18,7 @@ beforeAll(async () => {
   door = await startTcpProxy(direct.database.url);
   engine = await testEngine({ database: direct.database, url: door.url(direct.database.url) });
 });
+afterEach(() => engine.abandon());
 afterAll(async () => {
   await engine.close();
   await door.close();

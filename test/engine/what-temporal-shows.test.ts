@@ -8,13 +8,7 @@ let engine: TestEngine;
 beforeAll(async () => {
   engine = await testEngine();
 });
-afterEach(async () => {
-  const { workflow } = engine.client;
-  await workflow
-    .getHandle(macroWorkflowId(engine.target))
-    .terminate('the test has ended')
-    .catch(() => undefined);
-});
+afterEach(() => engine.abandon());
 afterAll(() => engine.close());
 
 type Handle = Awaited<ReturnType<TestEngine['start']>>;
@@ -94,7 +88,7 @@ test('every activity and timer has a summary', async () => {
     expect.arrayContaining([
       '"migrate: a step of a test"',
       '"undo: a step of a test"',
-      '"approval of approval expires"',
+      expect.stringMatching(/approval expires/),
     ]),
   );
 });

@@ -1,6 +1,5 @@
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { macroWorkflowId } from '../../contracts/names.ts';
 import { startWorker } from '../../worker.ts';
 import { startChildWorker } from '../support/child-worker.ts';
 import { change, noBackup, type TestEngine, testEngine } from '../support/engine.ts';
@@ -22,11 +21,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   await open();
-  const { workflow } = engine.client;
-  await workflow
-    .getHandle(macroWorkflowId(engine.target))
-    .terminate('the test has ended')
-    .catch(() => undefined);
+  await engine.abandon();
   for (const end of ends.splice(0).reverse()) await end();
 });
 afterAll(() => engine.close());

@@ -54,6 +54,8 @@ export interface TestEngine {
   undo(undoRunId: string): ReturnType<Client['workflow']['start']>;
   /** The run's end, however its workflow closed. */
   outcome(handle: Parameters<typeof awaitOutcome>[0]): Promise<MacroStatus>;
+  /** Terminates the run that a failed test left open, so that it fails no other; for `afterEach`. */
+  abandon(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -141,6 +143,10 @@ export async function testEngine(options: EngineOptions = {}): Promise<TestEngin
     start: (planHash, actor = 'ana') => start('macro', { target, planHash, actor, reason: 'a test' }),
     undo: (undoRunId) => start('undoMacro', { target, undoRunId, actor: 'bo', reason: 'a test' }),
     outcome: awaitOutcome,
+    async abandon() {
+      const left = client.workflow.getHandle(macroWorkflowId(target));
+      await left.terminate('its test has ended').catch(() => undefined);
+    },
     async close() {
       await worker?.stop();
       await connection.close();
