@@ -101,10 +101,13 @@ test('cancel ends a long statement within seconds and leaves nothing', async () 
   expect(await receipts(engine, status.runId)).toContain('long/long.sql do voided');
   expect(await failures(engine, status.runId)).toEqual([]);
   expect(await actions(engine, status.runId)).toHaveLength(1);
-  const left = await engine.sql.query(
-    `select from pg_stat_activity where datname = current_database() and application_name like 'sluice:%'`,
-  );
-  expect(left.rowCount).toBe(0);
+  const sessions = async () =>
+    (
+      await engine.sql.query(
+        `select from pg_stat_activity where datname = current_database() and application_name like 'sluice:%'`,
+      )
+    ).rowCount;
+  await expect.poll(sessions).toBe(0);
 });
 
 test('an undo that fails is a state of its own; once its cause is gone, an undo run finishes it', async () => {
