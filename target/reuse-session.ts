@@ -23,9 +23,7 @@ export async function withReusedSession<T>(
   work: (client: pg.Client) => Promise<T>,
   mayKeep: () => boolean = () => true,
 ): Promise<T> {
-  const client =
-    (await takeKept(options)) ??
-    (await named(await openSession({ ...options, applicationName: WAITING }), options));
+  const client = (await takeKept(options)) ?? (await openNamed(options));
   let isGood = false;
   try {
     const result = await work(client);
@@ -54,6 +52,16 @@ async function takeKept(options: SessionOptions): Promise<pg.Client | undefined>
     await closeSession(session.client);
     return undefined;
   });
+}
+
+async function openNamed(options: SessionOptions): Promise<pg.Client> {
+  const client = await openSession({ ...options, applicationName: WAITING });
+  try {
+    return await named(client, options);
+  } catch (error) {
+    await closeSession(client);
+    throw error;
+  }
 }
 
 async function named(client: pg.Client, { applicationName }: SessionOptions): Promise<pg.Client> {
