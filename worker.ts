@@ -37,6 +37,11 @@ export async function startWorker(parts: WorkerParts): Promise<RunningWorker> {
   const { connection: clientConnection, clusterId } = await connectTemporal(parts.endpoint);
   const { namespace, connectionOptions } = parts.endpoint;
   const connection = await NativeConnection.connect(nativeOptions(connectionOptions));
+  const close = async () => {
+    await closeKeptSessions();
+    await connection.close();
+    await clientConnection.close();
+  };
   const activities = createActivities({
     openTarget: parts.openTarget,
     temporal: {
@@ -50,7 +55,7 @@ export async function startWorker(parts: WorkerParts): Promise<RunningWorker> {
     parts.bundlePath === undefined
       ? { workflowsPath: new URL('./workflows/index.ts', import.meta.url).pathname }
       : { workflowBundle: { codePath: parts.bundlePath } };
-  const worker = await Worker.create({
+  const creating = Worker.create({
     connection,
     namespace,
     taskQueue: parts.taskQueue ?? MACRO_TASK_QUEUE,
@@ -62,11 +67,11 @@ export async function startWorker(parts: WorkerParts): Promise<RunningWorker> {
     shutdownGraceTime: '10 seconds',
     shutdownForceTime: '30 seconds',
   });
-  const finished = worker.run().finally(async () => {
-    await closeKeptSessions();
-    await connection.close();
-    await clientConnection.close();
+  const worker = await creating.catch(async (error: unknown) => {
+    await close();
+    throw error;
   });
+  const finished = worker.run().finally(close);
   return {
     finished,
     async stop() {

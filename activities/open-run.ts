@@ -33,7 +33,7 @@ export function openRun(dependencies: ActivityDependencies) {
           safe: 'Nothing was changed.',
         });
       }
-      await settleUnfinishedRun(client, dependencies);
+      await settleUnfinishedRun(client, dependencies, input);
       const fingerprint = await readDatabaseFingerprint(client);
       const row = await insertRun(client, dependencies, {
         kind: 'forward',

@@ -22,7 +22,7 @@ export function openUndo(dependencies: ActivityDependencies) {
     withTarget(dependencies, input.target, 'open-undo', async ({ client }) => {
       await assertEngineCurrent(client);
       await assertPrimary(client);
-      await settleUnfinishedRun(client, dependencies);
+      await settleUnfinishedRun(client, dependencies, input);
       const { run, plan } = await readRun(client, input.undoRunId);
       if (run.kind === 'undo')
         throw refuse(`Run ${run.runNo} is itself an undo.`, 'A run that went forward.');

@@ -8,20 +8,19 @@ import { type Context, withContext } from './context.ts';
 import { followRun } from './follow-run.ts';
 import { type LocatedRun, locateOpenRun, locateRun } from './locate-run.ts';
 import { printDecision } from './macro-decide.ts';
-import { printStarted, sayStarted } from './macro-start.ts';
+import { printStarted, sayStarted, takeOverOf } from './macro-start.ts';
 import type { ChangeOptions, WatchOptions } from './options.ts';
 import { note, printResult } from './print.ts';
 import { startUndoRun } from './start-run.ts';
 import { CALL_MS } from './temporal-access.ts';
 
+type RollbackOptions = ChangeOptions & WatchOptions & { readonly takeOver?: boolean };
+
 /**
  * `sluice macro rollback [RUN]`: an open run takes itself back; one that has ended or was terminated is taken back by
  * an undo run built from its receipts. Exit code 0 with `--wait`: it is rolled back.
  */
-export function macroRollback(
-  [reference]: readonly string[],
-  options: ChangeOptions & WatchOptions,
-): Promise<ExitCode> {
+export function macroRollback([reference]: readonly string[], options: RollbackOptions): Promise<ExitCode> {
   return withContext(options, async (context) => {
     const run = reference === undefined ? await demandNamed(context) : await locateRun(context, reference);
     const what = run.known === null ? 'the open run' : `run ${run.known.runNo} (${run.known.macro})`;
@@ -64,10 +63,15 @@ async function undoEnded(
   context: Context,
   run: LocatedRun,
   control: ControlInput,
-  options: WatchOptions,
+  options: RollbackOptions,
 ): Promise<ExitCode> {
   const known = run.known ?? (await context.record('find a run', (client) => findRun(client, 'latest')));
-  const undo = await startUndoRun(context, { ...control, macro: known.macro, undoRunId: known.runId });
+  const undo = await startUndoRun(context, {
+    ...control,
+    ...takeOverOf(options),
+    macro: known.macro,
+    undoRunId: known.runId,
+  });
   sayStarted(undo, `rollback of run ${known.runNo} (${known.macro})`);
   if (options.wait === true)
     return rolledBackIsDone(await followRun(context, undo, { ...options, stay: true }));

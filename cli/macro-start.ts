@@ -14,7 +14,7 @@ import { startRun, untilOpened } from './start-run.ts';
 import { usage } from './usage.ts';
 
 type StartOptions = ChangeOptions &
-  WatchOptions & { readonly plan?: string; readonly set?: readonly string[] };
+  WatchOptions & { readonly plan?: string; readonly set?: readonly string[]; readonly takeOver?: boolean };
 
 /** `sluice macro start MACRO | --plan HASH [--wait] [--timeout DURATION]` */
 export function macroStart([macro]: readonly string[], options: StartOptions): Promise<ExitCode> {
@@ -38,10 +38,15 @@ export function macroStart([macro]: readonly string[], options: StartOptions): P
       options.plan === undefined
         ? await planNow(context, macro ?? '', overrides, control)
         : await storedPlan(context, options.plan);
-    const run = await startRun(context, { ...planned, ...control });
+    const run = await startRun(context, { ...planned, ...control, ...takeOverOf(options) });
     sayStarted(run, planned.macro);
     return options.wait === true ? followRun(context, run, options) : printStarted(context, run, planned);
   });
+}
+
+/** `--take-over`, as the input of a run has it. */
+export function takeOverOf(options: { readonly takeOver?: boolean }): { readonly takeOver?: true } {
+  return options.takeOver === true ? { takeOver: true } : {};
 }
 
 /** Says on stderr where the run can be seen. */

@@ -37,6 +37,7 @@ export function addMacroCommands(program: Command, lazily: Lazily): void {
       'a time or an input instead of the manifest’s; may be repeated',
       collect,
     )
+    .option('--take-over', 'close an unfinished run whose own Temporal is gone for good')
     .action(lazily(async () => (await import('./macro-start.ts')).macroStart));
   macro
     .command('status')
@@ -86,6 +87,7 @@ function addDecisions(macro: Command, lazily: Lazily): void {
   follows(changes(macro.command('rollback')))
     .description('take back a run: an open one at once, an ended or terminated one from its receipts')
     .argument('[run]', RUN)
+    .option('--take-over', 'close an unfinished run whose own Temporal is gone for good')
     .action(lazily(async () => (await import('./macro-rollback.ts')).macroRollback));
   follows(changes(macro.command('cancel')))
     .description('cancel an open run as the Temporal UI does; it rolls itself back')

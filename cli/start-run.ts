@@ -17,15 +17,16 @@ const OPENING_MS = 5_000;
  */
 export async function startRun(
   context: Context,
-  request: ControlInput & { readonly macro: string; readonly planHash: string },
+  request: ControlInput & { readonly macro: string; readonly planHash: string; readonly takeOver?: boolean },
 ): Promise<LocatedRun> {
-  const { macro, planHash, actor, reason, ticket } = request;
+  const { macro, planHash, actor, reason, ticket, takeOver } = request;
   const input = {
     target: context.targetName(),
     planHash,
     actor,
     reason,
     ...(ticket === undefined ? {} : { ticket }),
+    ...(takeOver === true ? { takeOver } : {}),
   };
   return started(context, (options) => startMacro({ ...options, macro }, input));
 }
@@ -33,15 +34,16 @@ export async function startRun(
 /** Starts the undo of a run that has ended or was terminated. @throws SluiceError `target_conflict` */
 export async function startUndoRun(
   context: Context,
-  request: ControlInput & { readonly macro: string; readonly undoRunId: string },
+  request: ControlInput & { readonly macro: string; readonly undoRunId: string; readonly takeOver?: boolean },
 ): Promise<LocatedRun> {
-  const { macro, undoRunId, actor, reason, ticket } = request;
+  const { macro, undoRunId, actor, reason, ticket, takeOver } = request;
   const input = {
     target: context.targetName(),
     undoRunId,
     actor,
     reason,
     ...(ticket === undefined ? {} : { ticket }),
+    ...(takeOver === true ? { takeOver } : {}),
   };
   return started(context, (options) => startUndo({ ...options, macro }, input));
 }

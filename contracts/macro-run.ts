@@ -9,6 +9,8 @@ export interface MacroInput {
   readonly actor: string;
   readonly reason: string;
   readonly ticket?: string;
+  /** Closes and fences an unfinished run whose own Temporal is another one and does not answer. */
+  readonly takeOver?: boolean;
 }
 
 /** The one object that starts the undo of a run that has ended or was terminated. */
@@ -19,6 +21,8 @@ export interface UndoInput {
   readonly actor: string;
   readonly reason: string;
   readonly ticket?: string;
+  /** Closes and fences an unfinished run whose own Temporal is another one and does not answer. */
+  readonly takeOver?: boolean;
 }
 
 /** Where a step stands. */

@@ -8,6 +8,9 @@ export const MACRO_WORKFLOW_TYPE = 'macro';
 export const UNDO_WORKFLOW_TYPE = 'undoMacro';
 export const DRAIN_WORKFLOW_TYPE = 'drain';
 
+/** Workflows that a `run` step or the workflow beside an observe window may name; the worker registers each. */
+export const PACKAGE_WORKFLOWS = [DRAIN_WORKFLOW_TYPE] as const;
+
 /** One macro at a time per database: the id names the target, so the server refuses a second open run. */
 export function macroWorkflowId(target: string): string {
   return `macro/${target}`;

@@ -52,7 +52,7 @@ function toRecord(content: unknown): Readonly<Record<string, unknown>> {
 
 function verdictOf(row: Readonly<Record<string, unknown>>): Verdict | null {
   if (VERDICTS.includes(row.verdict as Verdict)) return row.verdict as Verdict;
-  for (const key of ['holds', 'conserved', 'ok', 'value']) {
+  for (const key of ['balanced', 'holds', 'conserved', 'ok', 'value']) {
     if (typeof row[key] === 'boolean') return row[key] ? 'pass' : 'fail';
   }
   return null;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseDuration } from '../config/duration.ts';
 import { strictObject } from '../config/strict-object.ts';
+import { PACKAGE_WORKFLOWS } from '../contracts/names.ts';
 import { duration, file, files, kebab, reason, scalar, title } from './manifest-values.ts';
 import { metricSchema } from './metric-schema.ts';
 import { refuseValue } from './refuse-value.ts';
@@ -23,9 +24,10 @@ const filePair = strictObject({
   }),
 });
 const child = strictObject({
-  workflow: z
-    .string()
-    .regex(/^[A-Za-z][A-Za-z0-9_-]*$/, 'Use the name of a workflow that the package registers'),
+  workflow: z.enum(
+    PACKAGE_WORKFLOWS,
+    `Use a workflow that the package registers: ${PACKAGE_WORKFLOWS.join(', ')}`,
+  ),
   input: z.record(z.string(), scalar).default({}),
 });
 

@@ -49,7 +49,7 @@ describe('a plan', () => {
       windowMs: 20_000,
       intervalMs: 1_000,
       metrics: [{ pass: { max: 0 }, fail: { max: 100 }, consecutiveSuccess: 3, failureLimit: 2 }],
-      alongside: { workflow: 'paint', input: { batchSize: 10 } },
+      alongside: { workflow: 'drain', input: { batchSize: 10 } },
     });
     expect(new Set(pinnedScripts(plan).values())).toEqual(new Set(scripts.keys()));
     for (const [sha256, text] of scripts) expect(sha256Hex(text)).toBe(sha256);
@@ -60,7 +60,7 @@ describe('a plan', () => {
       [copyWidget(), copyWidget()].map(async (copy) => buildPlan({ manifestPath: await copy, ...FOR })),
     );
     expect(one?.planHash).toBe(two?.planHash);
-    expect(one?.planHash).toBe('f8c89cf492935d8e96ab6d3a31d2414c7c7c5dc9dde37c15310df4e380e16ac6');
+    expect(one?.planHash).toBe('83b068e531149f5892140e752cf8b1622d3402bf514b893d612174affc111b23');
     expect(one?.planHash).toBe(sha256Hex(one?.canonical ?? ''));
   });
 
@@ -193,8 +193,8 @@ describe('an override', () => {
       'observe.window': '2s',
       'observe.interval': '500ms',
       'approval.expires': '5s',
-      'paint.input.batchSize': '7',
-      'paint.input.dry': 'true',
+      'drain.input.batchSize': '7',
+      'drain.input.dry': 'true',
       'observe.alongside.input.batchSize': '8',
     };
     const { plan, notes } = await withOverrides(overrides);
@@ -205,7 +205,7 @@ describe('an override', () => {
       alongside: { input: { batchSize: 8 } },
     });
     expect(step('approval')).toMatchObject({ expiresMs: 5_000 });
-    expect(step('paint')).toMatchObject({ input: { batchSize: 7, dry: true, colour: 'red' } });
+    expect(step('drain')).toMatchObject({ input: { batchSize: 7, dry: true, colour: 'red' } });
     expect(plan.overrides).toEqual(overrides);
     expect(notes).toContain('observe.window is 2s in this plan, not what the manifest says.');
   });
@@ -215,7 +215,7 @@ describe('an override', () => {
     [{ 'colour.files': 'x.sql' }, /names no field that can be replaced/],
     [{ window: '2s' }, /names no field that can be replaced/],
     [{ 'approval.window': '2s' }, /a field that the step of kind approve does not have/],
-    [{ 'paint.input.unknown': '2s' }, /a field that the step of kind run does not have/],
+    [{ 'drain.input.unknown': '2s' }, /a field that the step of kind run does not have/],
     [{ 'observe.window': '2 s' }, /has the value `2 s`, which the step cannot take/],
     [{ 'observe.window': '1ms' }, /The window is shorter than the interval/],
   ])('that fits nothing is refused: %j', async (overrides, message) => {

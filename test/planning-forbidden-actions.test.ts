@@ -85,7 +85,6 @@ const CASES: Readonly<Record<string, { found: readonly string[]; allowed: readon
       'create extension dblink',
       "select dblink_exec('c', 'select 1')",
       "copy t to program 'cat'",
-      'select fn_iu_route_deliver(1)',
     ],
     allowed: ['create extension pgcrypto', 'create function http_get() returns int language sql return 1'],
   },

@@ -39,7 +39,9 @@ export async function follow(
   let observed: Promise<unknown> | undefined;
   const status = await followRun(handle, {
     everyMs: 100,
-    async onStatus({ pendingApproval, planHash, steps }) {
+    async onStatus({ pendingApproval, planHash, steps, held }) {
+      // Nobody is here to look at it.
+      if (held !== null) throw new Error(held.reason);
       if (pendingApproval !== null) {
         await hooks.onApproval?.();
         await send(handle, 'approve', { planHash, fingerprint: pendingApproval.fingerprint });
