@@ -17,13 +17,16 @@ import { enterStep, recordedResult } from './receipts.ts';
 interface Window {
   readonly openedAtMs: number;
   readonly firstSample: number;
+  /** When it was sampled last, by the clock that `openedAtMs` is of. */
+  readonly sampledAtMs: number;
 }
 
 type Samples = ReadonlyMap<string, Sample[]>;
 
 /**
  * `observe`: samples every metric once per interval until the window has passed. Samples are rows of
- * `sluice.observation`; an attempt after a lost worker continues the same window.
+ * `sluice.observation`; an attempt after a lost worker continues the same window, and the time in which nobody
+ * sampled is no part of it.
  */
 export function observeWindow(dependencies: ActivityDependencies) {
   return (ref: StepRef): Promise<StepResult> =>
@@ -50,6 +53,7 @@ export function observeWindow(dependencies: ActivityDependencies) {
             await takeSample(given, step, metric, texts.get(metric.name) ?? '', window.firstSample + taken),
           );
         }
+        given.report({ ...window, sampledAtMs: Date.now() });
         const judged = step.metrics.map((metric) => judgeMetric(metric, samples.get(metric.name) ?? []));
         const isOver = Date.now() - window.openedAtMs >= step.windowMs;
         if (isOver || judged.some((metric) => metric.failedForGood)) {
@@ -63,8 +67,12 @@ export function observeWindow(dependencies: ActivityDependencies) {
 }
 
 async function openWindow(given: StepWork, step: PlannedObserveStep): Promise<Window> {
+  const now = Date.now();
   const resumed = activityInfo().heartbeatDetails as Window | undefined;
-  if (resumed?.openedAtMs !== undefined) return resumed;
+  if (resumed?.openedAtMs !== undefined) {
+    const observedMs = resumed.sampledAtMs - resumed.openedAtMs;
+    return { ...resumed, openedAtMs: now - observedMs, sampledAtMs: now };
+  }
   const found = await given.client.query<{ next: number }>(
     `select coalesce(max(sample_no), 0) + 1 as next
      from sluice.observation
@@ -72,7 +80,7 @@ async function openWindow(given: StepWork, step: PlannedObserveStep): Promise<Wi
        and step_id = $2`,
     [given.ref.runId, step.id],
   );
-  return { openedAtMs: Date.now(), firstSample: found.rows[0]?.next ?? 1 };
+  return { openedAtMs: now, sampledAtMs: now, firstSample: found.rows[0]?.next ?? 1 };
 }
 
 /** Samples of this window that an earlier attempt took. */

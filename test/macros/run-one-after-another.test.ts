@@ -27,7 +27,7 @@ const changed = (status: MacroStatus) =>
     .map(({ state }) => state)
     .filter((state, index, all) => all.indexOf(state) === index);
 
-describe.each([15] as const)('on PostgreSQL %i', { timeout: 120_000 }, (major) => {
+describe.each([15, 18] as const)('on PostgreSQL %i', { timeout: 120_000 }, (major) => {
   let engine: TestEngine;
   let library: Documents;
   beforeAll(async () => {

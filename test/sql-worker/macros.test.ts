@@ -163,6 +163,7 @@ describe.each([15, 18] as const)('the macros on PostgreSQL %i', (major) => {
     const observe = goLive.steps.find((step) => step.kind === 'observe');
     expect(observe?.metrics.map((metric) => metric.name)).toEqual([
       'backlog',
+      'oldest-undecided',
       'open-dead-letters',
       'organic-attempts',
       'high-water-mark-lag',

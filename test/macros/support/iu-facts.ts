@@ -70,7 +70,11 @@ export async function checksOf(
 }
 
 /** `P0 pass`, `POST-ROLLBACK pass`, …, in the order reported. */
-export async function verdictsOf(engine: TestEngine, runId: string | null, stepId: string): Promise<string[]> {
+export async function verdictsOf(
+  engine: TestEngine,
+  runId: string | null,
+  stepId: string,
+): Promise<string[]> {
   return (await checksOf(engine, runId, stepId)).map((check) => `${check.checkId} ${check.verdict}`);
 }
 

@@ -37,12 +37,14 @@ export async function follow(
   hooks: { onObserve?: () => Promise<unknown>; onApproval?: () => Promise<unknown> } = {},
 ): Promise<MacroStatus> {
   let observed: Promise<unknown> | undefined;
+  let approved = '';
   const status = await followRun(handle, {
     everyMs: 100,
     async onStatus({ pendingApproval, planHash, steps, held }) {
       // Nobody is here to look at it.
       if (held !== null) throw new Error(held.reason);
-      if (pendingApproval !== null) {
+      if (pendingApproval !== null && pendingApproval.fingerprint !== approved) {
+        approved = pendingApproval.fingerprint;
         await hooks.onApproval?.();
         await send(handle, 'approve', { planHash, fingerprint: pendingApproval.fingerprint });
       }
