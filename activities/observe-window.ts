@@ -13,6 +13,12 @@ import { judgeMetric, judgeSample, type Sample } from './judge-metric.ts';
 import { performStep, type StepWork } from './perform-step.ts';
 import { enterStep, recordedResult } from './receipts.ts';
 
+/**
+ * How much longer at least a window lasts whose worker was lost, in milliseconds: what runs beside it was lost as
+ * well, and comes back when its own heartbeat timeout has passed.
+ */
+const RESUMED_FOR_MS = 10_000;
+
 /** Which window it is; heartbeat details, so that another worker goes on with the same one. */
 interface Window {
   readonly openedAtMs: number;
@@ -71,7 +77,8 @@ async function openWindow(given: StepWork, step: PlannedObserveStep): Promise<Wi
   const resumed = activityInfo().heartbeatDetails as Window | undefined;
   if (resumed?.openedAtMs !== undefined) {
     const observedMs = resumed.sampledAtMs - resumed.openedAtMs;
-    return { ...resumed, openedAtMs: now - observedMs, sampledAtMs: now };
+    const atMostMs = Math.max(0, step.windowMs - RESUMED_FOR_MS);
+    return { ...resumed, openedAtMs: now - Math.min(observedMs, atMostMs), sampledAtMs: now };
   }
   const found = await given.client.query<{ next: number }>(
     `select coalesce(max(sample_no), 0) + 1 as next

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { installBase } from './sql-units/base-files.ts';
 import { ENABLE, WORKER_FILES } from './sql-worker/support/installed.ts';
 import { applyFile } from './sql-worker/support/run-file.ts';
+import { settled } from './sql-worker/support/worker.ts';
 import { type CliProject, cliProject } from './support/run-cli.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -24,13 +25,28 @@ const TEMPLATE = {
 };
 
 let project: CliProject;
+let sql: pg.Client;
 beforeAll(async () => {
   project = await cliProject({ worker: false, template: TEMPLATE });
+  sql = await project.database.connect();
 });
 afterAll(() => project.close());
 
-const emit = (payload = '{"n": 1}') =>
-  project.sluice('outbox', 'emit', '--domain', 'iu', '--type', 'tried', '--payload', payload);
+/** Emits an event and waits until transactions of other tests no longer keep it above the high-water mark. */
+const emit = async (payload = '{"n": 1}') => {
+  const run = await project.sluice(
+    'outbox',
+    'emit',
+    '--domain',
+    'iu',
+    '--type',
+    'tried',
+    '--payload',
+    payload,
+  );
+  await settled(sql);
+  return run;
+};
 const because = ['--yes', '--reason', 'a test'];
 
 test('health has exactly the keys that are published', async () => {
@@ -51,7 +67,7 @@ test('health has exactly the keys that are published', async () => {
     reasons: [],
     gates: { master: true, worker: true, delivery: false },
     backlog: 0,
-    highWaterMark: { lagSeconds: expect.any(Number), blocker: null },
+    highWaterMark: { lagSeconds: expect.any(Number) },
   });
   expect(Object.keys(health.highWaterMark as object)).toEqual(['lagSeconds', 'blocker']);
 });

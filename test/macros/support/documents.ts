@@ -10,17 +10,9 @@ export interface Documents {
   remove(): Promise<void>;
 }
 
-/** A folder of Markdown that somebody edits: `sections` information units in two files. */
-export async function documents(sections = 6): Promise<Documents> {
+/** A folder of Markdown that somebody edits: six information units in two files, as of an edition. */
+export async function documents({ edition = 0 } = {}): Promise<Documents> {
   const dir = await mkdtemp(join(tmpdir(), 'sluice-documents-'));
-  let edition = 0;
-  const text = (file: string) => [
-    `# ${file}`,
-    ...Array.from(
-      { length: sections / 2 - 1 },
-      (_, index) => `## Part ${index + 1}\n\nEdition ${edition} of this part of ${file}.`,
-    ),
-  ];
   return {
     async edit(sql) {
       edition += 1;
@@ -28,7 +20,9 @@ export async function documents(sections = 6): Promise<Documents> {
       for (const file of ['runbook', 'guide/start'])
         await writeFile(
           join(dir, `${file}.md`),
-          `${text(file).join('\n\n').replace('\n\n', `\n\nEdition ${edition}.\n\n`)}\n`,
+          ['#', '## First', '## Second']
+            .map((heading) => `${heading} part of ${file}\n\nEdition ${edition} of it.\n`)
+            .join('\n'),
         );
       return importMarkdown(sql, { dir, prefix: 'docs', actor: 'an editor' });
     },
