@@ -6,6 +6,10 @@ const KEPT_FOR_MS = 1_000;
 /** Name of a session that waits. */
 const WAITING = 'sluice:between-steps';
 
+/** `DISCARD ALL` but for the cached plans, which the server keeps right by itself and the receipts' triggers need. */
+const CLEAN = `close all; set session authorization default; reset role; reset all; deallocate all; unlisten *;
+  select pg_advisory_unlock_all(); discard temp; discard sequences`;
+
 interface KeptSession {
   readonly client: pg.Client;
   readonly timer: NodeJS.Timeout;
@@ -15,7 +19,7 @@ const kept = new Map<string, KeptSession>();
 
 /**
  * Like `withSession`, for work that is soon followed by more of its kind: connecting costs more than a small step.
- * The session is kept for a second, cleaned by `DISCARD ALL`, and under a name of its own; one whose work failed,
+ * The session is kept for a second, cleaned of all that a step may leave in it, and under a name of its own; one whose work failed,
  * or that `mayKeep` refuses, is closed.
  */
 export async function withReusedSession<T>(
@@ -70,7 +74,7 @@ async function named(client: pg.Client, { applicationName }: SessionOptions): Pr
 }
 
 async function keep(url: string, client: pg.Client): Promise<void> {
-  const isClean = await client.query('discard all').then(
+  const isClean = await client.query(CLEAN).then(
     () => true,
     () => false,
   );

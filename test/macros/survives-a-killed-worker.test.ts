@@ -1,0 +1,203 @@
+import { existsSync, readdirSync } from 'node:fs';
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sessionName } from '../../activities/perform-step.ts';
+import { startWorker } from '../../worker.ts';
+import { startChildWorker } from '../support/child-worker.ts';
+import type { TestEngine } from '../support/engine.ts';
+import { receipts, statusOf, untilStatus, untilStep } from '../support/engine-facts.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { workflowBundle } from '../support/workflow-bundle.ts';
+import { installedEngine, installedTemplate } from './support/installed.ts';
+import { configuration, counts, fingerprint, verdictsOf, verifiedEvidence } from './support/iu-facts.ts';
+import { type OwnServer, ownServer } from './support/own-server.ts';
+import { follow, type Handle, startShipped } from './support/shipped-macros.ts';
+
+let server: OwnServer;
+let template: string;
+let undisturbed: Awaited<ReturnType<typeof endState>>;
+beforeAll(async () => {
+  server = await ownServer();
+  template = await installedTemplate(server);
+  const engine = await installedEngine(server, template);
+  const handle = await startShipped(engine, 'worker-live-dry-run');
+  const { runId } = await follow(handle, { onObserve: engine.edit });
+  undisturbed = await endState(engine, runId);
+  await engine.close();
+});
+afterAll(() => server.stop());
+
+/** What a run leaves, without the times. */
+async function endState(engine: TestEngine, runId: string | null) {
+  const evidence = await verifiedEvidence(engine, runId);
+  const cursors = await engine.sql.query(
+    `select cursor_code, last_run_summary ->> 'status' as status,
+       cursor_event_id = (
+         select id from event_outbox order by epoch desc, xact_id desc, created_at desc, id desc limit 1
+       ) as "isAtTheEnd"
+     from iu_route_worker_cursor`,
+  );
+  const routes = await engine.sql.query(
+    'select route_code, enabled, dry_run from iu_outbound_route order by route_code',
+  );
+  return {
+    outcome: evidence.run.outcome,
+    receipts: await receipts(engine, runId),
+    checks: await Promise.all(
+      evidence.steps.map(async ({ id }) => `${id}: ${(await verdictsOf(engine, runId, id)).join(', ')}`),
+    ),
+    approvals: evidence.controls.map(({ stepId, action, actor }) => `${actor.claimed} ${action} ${stepId}`),
+    fingerprint: evidence.run.fingerprint.equal,
+    configuration: await configuration(engine),
+    cursors: cursors.rows,
+    routes: routes.rows,
+    counts: await counts(engine),
+    conservation: evidence.atCollection.conservation?.verdict,
+  };
+}
+
+/** Where a step is held, and how the test knows that it is in the middle of it. */
+interface Middle {
+  readonly step: string;
+  /** The moment at which the lock is taken: before the step can reach it, and after those before it have passed. */
+  readonly from?: 'start' | 'approval' | 'observe';
+  readonly lock?: string;
+  /** Application of the session that waits for the lock, where it is not the step's own. */
+  readonly application?: RegExp;
+  /** Without a lock: the middle itself. */
+  readonly until?: (engine: TestEngine, handle: Handle) => Promise<unknown>;
+}
+
+const MIDDLES: readonly (Middle & { where: string })[] = [
+  {
+    step: 'mandatory-gates',
+    where: 'it reads the routes',
+    from: 'start',
+    lock: 'iu_outbound_route in access exclusive mode',
+  },
+  {
+    step: 'backup',
+    where: 'it dumps',
+    from: 'start',
+    lock: 'iu_sql_link in access exclusive mode',
+    application: /pg_dump/,
+  },
+  {
+    step: 'backup',
+    where: 'it restores',
+    until: (engine) =>
+      waitFor(async () =>
+        readdirSync(engine.backupDir, { recursive: true }).some((file) => /\.dump$/.test(String(file))),
+      ),
+  },
+  {
+    step: 'approval',
+    where: 'it waits for a second person',
+    until: (_, handle) => untilStep(handle, 'approval', 'waiting'),
+  },
+  {
+    step: 'open-gate',
+    where: 'it opens the gate',
+    from: 'approval',
+    lock: 'dot_config in share mode',
+  },
+  {
+    step: 'verify-live',
+    where: 'it reads the dead letters',
+    from: 'approval',
+    lock: 'iu_route_dead_letter in access exclusive mode',
+  },
+  {
+    step: 'probe',
+    where: 'it marks itself as a probe',
+    from: 'approval',
+    lock: 'iu_probe_marker in share mode',
+  },
+  {
+    step: 'observe',
+    where: 'organic events wait for the drain',
+    until: (engine) =>
+      waitFor(
+        async () =>
+          (await engine.sql.query(`select from sluice.observation where metric = 'backlog' and value > 0`))
+            .rowCount !== 0,
+      ),
+  },
+  {
+    step: 'verify',
+    where: 'it reads the versions',
+    from: 'observe',
+    lock: 'unit_version in access exclusive mode',
+  },
+];
+
+describe('a worker killed in the middle of a step of worker-live-dry-run', () => {
+  test.concurrent.each(MIDDLES)('$step, while $where: the next one goes on by itself', {
+    timeout: 120_000,
+  }, async (middle) => {
+    const engine = await installedEngine(server, template, { worker: false, lockTimeoutMs: 20_000 });
+    const holder = await engine.database.connect();
+    const before = await fingerprint(engine);
+    const hold = async (at: Middle['from']) => {
+      if (middle.from !== at || middle.lock === undefined) return;
+      await holder.query(`begin; lock table ${middle.lock}`);
+    };
+    await hold('start');
+    const victim = await startChildWorker(engine);
+    const handle = await startShipped(engine, 'worker-live-dry-run');
+    const followed = follow(handle, {
+      onApproval: async () => {
+        if (middle.step === 'approval') await victim.ended;
+        await hold('approval');
+      },
+      onObserve: async () => {
+        await engine.edit();
+        await waitFor(async () => (await counts(engine)).attempts === 6 || middle.step === 'observe');
+        await hold('observe');
+      },
+    });
+    const { runId } = await untilStatus(handle, (status) => status.runId !== null);
+    const waiting = await (middle.until?.(engine, handle) ?? untilBlocked(engine, holder));
+    const { steps } = await statusOf(handle);
+    expect(steps.find((step) => step.id === middle.step)?.state).toMatch(/^(running|waiting)$/);
+    if (middle.lock !== undefined)
+      expect(waiting).toMatch(
+        middle.application ?? new RegExp(`^${sessionName({ runId: runId ?? '', stepId: middle.step })}$`),
+      );
+    victim.signal('SIGKILL');
+    await victim.ended;
+    await holder.query('rollback');
+    const survivor = await startWorker({
+      endpoint: { connectionOptions: { address: engine.address }, namespace: 'default' },
+      taskQueue: engine.taskQueue,
+      bundlePath: (await workflowBundle()).codePath,
+      openTarget: async () => engine.access,
+    });
+    try {
+      const status = await followed;
+      expect(status.cause).toBe('');
+      expect(await endState(engine, runId)).toEqual(undisturbed);
+      expect(await fingerprint(engine)).toBe(before);
+      if (middle.step !== 'approval')
+        expect(status.steps.find((step) => step.id === middle.step)?.attempts).toBeGreaterThan(1);
+      expect(existsSync(engine.backupDir) && readdirSync(engine.backupDir)).toBeTruthy();
+    } finally {
+      await survivor.stop();
+      await engine.abandon();
+      await engine.close();
+    }
+  });
+});
+
+/** Waits until a session waits for what the holder has, and answers its application. */
+function untilBlocked(engine: TestEngine, holder: pg.Client): Promise<string> {
+  return waitFor(async () => {
+    const { rows } = await engine.sql.query<{ application: string }>(
+      `select application_name as application
+       from pg_stat_activity
+       where $1 = any (pg_blocking_pids(pid))`,
+      [(holder as pg.Client & { processID?: number }).processID],
+    );
+    return rows[0]?.application;
+  }, 60_000);
+}
