@@ -11,7 +11,7 @@ import { readFingerprint } from './read-fingerprint.ts';
 import { recordApproval } from './record-approval.ts';
 import { recordChild } from './record-child.ts';
 import { recordControl } from './record-control.ts';
-import { runCheck } from './run-check.ts';
+import { repeatCheck, runCheck } from './run-check.ts';
 import { runDisable } from './run-disable.ts';
 import { runProbe } from './run-probe.ts';
 import { takeBackup } from './take-backup.ts';
@@ -27,6 +27,7 @@ export function createActivities(dependencies: ActivityDependencies): MacroActiv
     recordControl: recordControl(dependencies),
     recordApproval: withoutRows(recordApproval(dependencies)),
     runCheck: withoutRows(runCheck(dependencies)),
+    repeatCheck: withoutRows(repeatCheck(dependencies)),
     takeBackup: withoutRows(takeBackup(dependencies)),
     applyChange: withoutRows(applyChange(dependencies)),
     undoChange: undoChange(dependencies),

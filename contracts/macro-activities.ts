@@ -54,6 +54,8 @@ export interface MacroActivities {
   /** Records the step as approved and gives it its receipt; refuses when the database changed since. */
   recordApproval(input: RecordedControl & StepRef): Promise<StepResult>;
   runCheck(ref: StepRef): Promise<StepResult>;
+  /** Reads a check again that passed before a wait; its receipt stays as it is. */
+  repeatCheck(ref: StepRef): Promise<StepResult>;
   takeBackup(ref: StepRef): Promise<StepResult>;
   applyChange(ref: StepRef): Promise<StepResult>;
   undoChange(ref: StepRef & { byRunId: string }): Promise<UndoResult>;

@@ -81,11 +81,7 @@ const CASES: Readonly<Record<string, { found: readonly string[]; allowed: readon
     ],
   },
   'sends-out': {
-    found: [
-      'create extension dblink',
-      "select dblink_exec('c', 'select 1')",
-      "copy t to program 'cat'",
-    ],
+    found: ['create extension dblink', "select dblink_exec('c', 'select 1')", "copy t to program 'cat'"],
     allowed: ['create extension pgcrypto', 'create function http_get() returns int language sql return 1'],
   },
   'starts-a-daemon': {

@@ -159,8 +159,11 @@ export function showHeld(state: RunState, { hold, stepForPerson }: Controls): vo
 /**
  * Waits while the run is held. The fingerprint that `release` compares is taken here, when the step that was at work
  * has ended, so that its own effect is no surprise.
+ *
+ * @returns whether it was held
  */
-export async function waitWhileHeld(state: RunState, controls: Controls): Promise<void> {
+export async function waitWhileHeld(state: RunState, controls: Controls): Promise<boolean> {
+  const wasHeld = controls.hold !== null;
   while (controls.hold !== null) {
     const held = controls.hold;
     const { target } = state.status;
@@ -172,6 +175,7 @@ export async function waitWhileHeld(state: RunState, controls: Controls): Promis
     await condition(() => controls.hold !== held);
     state.heldFingerprint = null;
   }
+  return wasHeld;
 }
 
 async function hold(state: RunState, controls: Controls, control: ControlInput): Promise<string> {

@@ -5,6 +5,7 @@ import { showHeld, waitWhileHeld } from './controls.ts';
 import { executeStep, type StepContext } from './execute-step.ts';
 import { explain, fail } from './fail.ts';
 import { activities, briefly } from './macro-activities.ts';
+import { repeatChecks } from './repeat-checks.ts';
 
 /**
  * Takes the steps in the manifest's order. The undo of a change is registered before its step runs, because a
@@ -14,10 +15,11 @@ import { activities, briefly } from './macro-activities.ts';
  */
 export async function runForward(context: StepContext, registered: PlannedChangeStep[]): Promise<void> {
   for (const step of context.opened.plan.steps) {
-    await waitWhileHeld(context.state, context.controls);
+    if (await waitWhileHeld(context.state, context.controls)) await repeatChecks(context);
     if (isChange(step)) registered.push(step);
     context.state.setPhase(step.kind);
     await untilPassed(context, step);
+    if (step.kind === 'approve') await repeatChecks(context);
     if (CancellationScope.current().consideredCancelled) throw new CancelledFailure('cancelled');
   }
   await waitWhileHeld(context.state, context.controls);

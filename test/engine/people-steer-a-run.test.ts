@@ -3,6 +3,7 @@ import { approve, change, check, noBackup, type TestEngine, testEngine } from '.
 import {
   actions,
   failures,
+  pending,
   refusal,
   send,
   statusOf,
@@ -19,11 +20,6 @@ beforeAll(async () => {
 });
 afterEach(() => engine.abandon());
 afterAll(() => engine.close());
-
-const pending = async (handle: Parameters<typeof statusOf>[0]) => {
-  const status = await untilStatus(handle, ({ pendingApproval }) => pendingApproval !== null);
-  return { planHash: status.planHash ?? '', fingerprint: status.pendingApproval?.fingerprint ?? '' };
-};
 
 test('a rejected approval rolls the run back and says by whom', async () => {
   const handle = await engine.start(

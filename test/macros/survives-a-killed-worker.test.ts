@@ -1,11 +1,11 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sessionName } from '../../activities/perform-step.ts';
 import { startWorker } from '../../worker.ts';
 import { startChildWorker } from '../support/child-worker.ts';
 import type { TestEngine } from '../support/engine.ts';
-import { receipts, statusOf, untilStatus, untilStep } from '../support/engine-facts.ts';
+import { receipts, statusOf, untilStep } from '../support/engine-facts.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { workflowBundle } from '../support/workflow-bundle.ts';
 import { installedEngine, installedTemplate } from './support/installed.ts';
@@ -56,143 +56,160 @@ async function endState(engine: TestEngine, runId: string | null) {
   };
 }
 
-/** Where a step is held, and how the test knows that it is in the middle of it. */
+/** Where a step is caught, and how the test knows that it is in the middle of it. */
 interface Middle {
   readonly step: string;
-  /** The moment at which the lock is taken: before the step can reach it, and after those before it have passed. */
-  readonly from?: 'start' | 'approval' | 'observe';
+  readonly where: string;
+  /** The lock that the step waits for. */
   readonly lock?: string;
+  /** When the test takes it. */
+  readonly at?: 'start' | 'approval' | 'observe';
+  /**
+   * A lock that stops the run shortly before the step, until the test has its own: the fingerprint reads every
+   * table, and must not be what waits.
+   */
+  readonly behind?: string;
   /** Application of the session that waits for the lock, where it is not the step's own. */
   readonly application?: RegExp;
   /** Without a lock: the middle itself. */
-  readonly until?: (engine: TestEngine, handle: Handle) => Promise<unknown>;
+  readonly until?: (given: { engine: TestEngine; handle: Handle; sql: pg.Client }) => Promise<unknown>;
 }
 
-const MIDDLES: readonly (Middle & { where: string })[] = [
+const OPENING = 'sluice.run in share mode';
+const GATES = 'dot_config in share mode';
+const MIDDLES: readonly Middle[] = [
   {
     step: 'mandatory-gates',
     where: 'it reads the routes',
-    from: 'start',
+    at: 'start',
+    behind: OPENING,
     lock: 'iu_outbound_route in access exclusive mode',
   },
   {
     step: 'backup',
     where: 'it dumps',
-    from: 'start',
+    at: 'start',
+    behind: OPENING,
     lock: 'iu_sql_link in access exclusive mode',
     application: /pg_dump/,
   },
   {
     step: 'backup',
     where: 'it restores',
-    until: (engine) =>
-      waitFor(async () =>
-        readdirSync(engine.backupDir, { recursive: true }).some((file) => /\.dump$/.test(String(file))),
-      ),
+    until: ({ engine }) => waitFor(async () => dumps(engine).some((file) => file.endsWith('.dump'))),
   },
   {
     step: 'approval',
     where: 'it waits for a second person',
-    until: (_, handle) => untilStep(handle, 'approval', 'waiting'),
+    until: ({ handle }) => untilStep(handle, 'approval', 'waiting'),
   },
-  {
-    step: 'open-gate',
-    where: 'it opens the gate',
-    from: 'approval',
-    lock: 'dot_config in share mode',
-  },
+  { step: 'open-gate', where: 'it opens the gate', at: 'approval', lock: GATES },
   {
     step: 'verify-live',
     where: 'it reads the dead letters',
-    from: 'approval',
+    at: 'approval',
+    behind: GATES,
     lock: 'iu_route_dead_letter in access exclusive mode',
   },
   {
     step: 'probe',
-    where: 'it marks itself as a probe',
-    from: 'approval',
+    where: 'it marks itself as one',
+    at: 'approval',
     lock: 'iu_probe_marker in share mode',
   },
   {
     step: 'observe',
     where: 'organic events wait for the drain',
-    until: (engine) =>
-      waitFor(
-        async () =>
-          (await engine.sql.query(`select from sluice.observation where metric = 'backlog' and value > 0`))
-            .rowCount !== 0,
-      ),
+    until: ({ sql }) =>
+      waitFor(async () => {
+        const found = `select from sluice.observation where metric = 'backlog' and value > 0`;
+        return (await sql.query(found)).rowCount !== 0;
+      }),
   },
   {
     step: 'verify',
     where: 'it reads the versions',
-    from: 'observe',
+    at: 'observe',
     lock: 'unit_version in access exclusive mode',
   },
 ];
 
 describe('a worker killed in the middle of a step of worker-live-dry-run', () => {
-  test.concurrent.each(MIDDLES)('$step, while $where: the next one goes on by itself', {
-    timeout: 120_000,
-  }, async (middle) => {
-    const engine = await installedEngine(server, template, { worker: false, lockTimeoutMs: 20_000 });
-    const holder = await engine.database.connect();
-    const before = await fingerprint(engine);
-    const hold = async (at: Middle['from']) => {
-      if (middle.from !== at || middle.lock === undefined) return;
-      await holder.query(`begin; lock table ${middle.lock}`);
-    };
-    await hold('start');
-    const victim = await startChildWorker(engine);
-    const handle = await startShipped(engine, 'worker-live-dry-run');
-    const followed = follow(handle, {
-      onApproval: async () => {
-        if (middle.step === 'approval') await victim.ended;
-        await hold('approval');
-      },
-      onObserve: async () => {
-        await engine.edit();
-        await waitFor(async () => (await counts(engine)).attempts === 6 || middle.step === 'observe');
-        await hold('observe');
-      },
-    });
-    const { runId } = await untilStatus(handle, (status) => status.runId !== null);
-    const waiting = await (middle.until?.(engine, handle) ?? untilBlocked(engine, holder));
-    const { steps } = await statusOf(handle);
-    expect(steps.find((step) => step.id === middle.step)?.state).toMatch(/^(running|waiting)$/);
-    if (middle.lock !== undefined)
-      expect(waiting).toMatch(
-        middle.application ?? new RegExp(`^${sessionName({ runId: runId ?? '', stepId: middle.step })}$`),
-      );
-    victim.signal('SIGKILL');
-    await victim.ended;
-    await holder.query('rollback');
-    const survivor = await startWorker({
-      endpoint: { connectionOptions: { address: engine.address }, namespace: 'default' },
-      taskQueue: engine.taskQueue,
-      bundlePath: (await workflowBundle()).codePath,
-      openTarget: async () => engine.access,
-    });
-    try {
-      const status = await followed;
-      expect(status.cause).toBe('');
-      expect(await endState(engine, runId)).toEqual(undisturbed);
-      expect(await fingerprint(engine)).toBe(before);
-      if (middle.step !== 'approval')
-        expect(status.steps.find((step) => step.id === middle.step)?.attempts).toBeGreaterThan(1);
-      expect(existsSync(engine.backupDir) && readdirSync(engine.backupDir)).toBeTruthy();
-    } finally {
-      await survivor.stop();
-      await engine.abandon();
-      await engine.close();
-    }
-  });
+  test.concurrent.for(MIDDLES)(
+    '$step, while $where: the next one goes on by itself',
+    {
+      timeout: 120_000,
+    },
+    async (middle) => {
+      const engine = await installedEngine(server, template, { worker: false, lockTimeoutMs: 20_000 });
+      const { connect } = engine.database;
+      const [holder, doorman, sql] = await Promise.all([connect(), connect(), connect()]);
+      const before = await fingerprint(engine);
+      const takeLock = async (at: Middle['at']) => {
+        if (middle.at !== at || middle.lock === undefined) return;
+        if (middle.behind === undefined) await holder.query(`begin; lock table ${middle.lock}`);
+        else await doorman.query(`begin; lock table ${middle.behind}`);
+      };
+      await takeLock('start');
+      const victim = await startChildWorker(engine);
+      const handle = await startShipped(engine, 'worker-live-dry-run');
+      const followed = follow(handle, {
+        async onApproval() {
+          if (middle.step === 'approval') await victim.ended;
+          await takeLock('approval');
+        },
+        async onObserve() {
+          await engine.edit();
+          await waitFor(async () => middle.step === 'observe' || (await counts(engine)).attempts === 6);
+          await takeLock('observe');
+        },
+      });
+      if (middle.behind !== undefined) {
+        await untilBlocks(sql, doorman);
+        await holder.query(`begin; lock table ${middle.lock}`);
+        await doorman.query('rollback');
+      }
+      const waiting = await (middle.until?.({ engine, handle, sql }) ?? untilBlocks(sql, holder));
+      const { steps, runId } = await statusOf(handle);
+      expect(steps.find((step) => step.id === middle.step)?.state).toMatch(/^(running|waiting)$/);
+      if (middle.application !== undefined) expect(waiting).toMatch(middle.application);
+      else if (middle.lock !== undefined)
+        expect(waiting).toBe(sessionName({ runId: runId ?? '', stepId: middle.step }));
+      victim.signal('SIGKILL');
+      await victim.ended;
+      await holder.query('rollback');
+      const survivor = await startWorker({
+        endpoint: { connectionOptions: { address: engine.address }, namespace: 'default' },
+        taskQueue: engine.taskQueue,
+        bundlePath: (await workflowBundle()).codePath,
+        openTarget: async () => engine.access,
+      });
+      try {
+        const status = await followed;
+        expect(status.cause).toBe('');
+        expect(await endState(engine, runId)).toEqual(undisturbed);
+        expect(await fingerprint(engine)).toBe(before);
+        const attempts = status.steps.find((step) => step.id === middle.step)?.attempts;
+        expect(attempts).toBe(middle.step === 'approval' ? 1 : 2);
+        console.log(middle.step, dumps(engine), steps.map((s) => s.durationMs).join());
+      } finally {
+        await survivor.stop();
+        await engine.abandon();
+        await engine.close();
+      }
+    },
+  );
 });
 
+/** Files of the backups. */
+function dumps({ backupDir }: TestEngine): string[] {
+  return readdirSync(backupDir, { recursive: true }).map(String).sort();
+}
+
 /** Waits until a session waits for what the holder has, and answers its application. */
-function untilBlocked(engine: TestEngine, holder: pg.Client): Promise<string> {
+function untilBlocks(sql: pg.Client, holder: pg.Client): Promise<string> {
   return waitFor(async () => {
-    const { rows } = await engine.sql.query<{ application: string }>(
+    const { rows } = await sql.query<{ application: string }>(
       `select application_name as application
        from pg_stat_activity
        where $1 = any (pg_blocking_pids(pid))`,

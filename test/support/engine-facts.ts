@@ -112,3 +112,9 @@ export function untilExecutes(engine: TestEngine, text: string, withinMs?: numbe
     return found.rows[0]?.pid ?? null;
   }, withinMs);
 }
+
+/** Waits until an approval is pending, and gives what an approval has to name. */
+export async function pending(handle: Handle): Promise<{ planHash: string; fingerprint: string }> {
+  const status = await untilStatus(handle, ({ pendingApproval }) => pendingApproval !== null);
+  return { planHash: status.planHash ?? '', fingerprint: status.pendingApproval?.fingerprint ?? '' };
+}
