@@ -14,6 +14,7 @@ import { performStep, type StepWork, stepResult } from './perform-step.ts';
 import { enterStep, type Receipt, recordedResult, writeReceipt } from './receipts.ts';
 import { runOutsideTransaction } from './run-outside-transaction.ts';
 import { stepHolds } from './step-holds.ts';
+import { stepLimits } from './step-limits.ts';
 
 /** What one file of a change did; part of the step's facts. */
 interface FileFacts {
@@ -34,7 +35,7 @@ export function applyChange(dependencies: ActivityDependencies) {
     performStep(dependencies, ref, 'do', async (given) => {
       const step = given.step;
       if (!isChange(step)) throw new Error(`step ${step.id} is no change`);
-      const known = await inTransaction(given.client, 'read only', limits(given), () =>
+      const known = await inTransaction(given.client, 'read only', stepLimits(given, 'change'), () =>
         enterStep(given.client, ref.runId, step.id),
       );
       const recorded = recordedResult(known);
@@ -77,7 +78,7 @@ async function applyFile(
   if (pair.doneWhen !== undefined)
     await explainLockTimeout(given, () => runOutsideTransaction(given, step, pair, text));
   return explainLockTimeout(given, () =>
-    inTransaction(client, 'read write', limits(given), async () => {
+    inTransaction(client, 'read write', stepLimits(given, 'change'), async () => {
       const recorded = recordedResult(await enterStep(client, ref.runId, step.id));
       if (recorded !== undefined) return recorded;
       const run =
@@ -142,12 +143,4 @@ function detailOf(step: PlannedChangeStep, facts: readonly FileFacts[]): string 
   const milliseconds = facts.reduce((sum, file) => sum + file.durationMs, 0);
   const statements = facts.reduce((sum, file) => sum + file.statements, 0);
   return `${step.files.length} ${step.files.length === 1 ? 'file' : 'files'}, ${statements} ${statements === 1 ? 'statement' : 'statements'}, ${milliseconds} ms in the database`;
-}
-
-function limits(given: StepWork) {
-  return {
-    schema: given.target.schema,
-    lockTimeoutMs: given.target.lockTimeoutMs,
-    statementTimeoutMs: given.target.statementTimeoutMs.change,
-  };
 }

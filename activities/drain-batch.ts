@@ -6,6 +6,7 @@ import { withSession } from '../target/open-session.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { toActivityFailure } from './report-failure.ts';
+import { stepLimits } from './step-limits.ts';
 
 /** What `fn_iu_route_worker_run` returns. */
 interface WorkerRun {
@@ -25,11 +26,7 @@ export function drainBatch(dependencies: ActivityDependencies) {
     const { attempt } = activityInfo();
     try {
       const target = await dependencies.openTarget(input.target);
-      const settings = {
-        schema: target.schema,
-        lockTimeoutMs: target.lockTimeoutMs,
-        statementTimeoutMs: target.statementTimeoutMs.change,
-      };
+      const settings = stepLimits({ target }, 'change');
       return await withHeartbeat<DrainResult, DrainResult>((report) =>
         withSession(
           { url: target.url, applicationName: `sluice:drain:${input.cursorCode}` },

@@ -4,6 +4,7 @@ import { inTransaction } from '../target/in-transaction.ts';
 import type { StepWork } from './perform-step.ts';
 import { enterStep, recordedResult, writeReceipt } from './receipts.ts';
 import { insertFailure } from './record-failure.ts';
+import { stepLimits } from './step-limits.ts';
 
 /**
  * Ends a step that changed nothing: a pass gets its receipt; any other verdict is recorded as a failed attempt,
@@ -29,7 +30,7 @@ export async function finishReading(
     });
     return { state: 'done', verdict, detail, checks, attempts: attempt };
   }
-  const limits = { lockTimeoutMs: target.lockTimeoutMs, statementTimeoutMs: target.statementTimeoutMs.check };
+  const limits = stepLimits({ target }, 'check');
   return inTransaction(client, 'read write', limits, async () => {
     const recorded = recordedResult(await enterStep(client, ref.runId, step.id));
     if (recorded !== undefined) return recorded;

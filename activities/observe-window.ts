@@ -12,6 +12,7 @@ import { finishReading } from './finish-reading.ts';
 import { judgeMetric, judgeSample, type Sample } from './judge-metric.ts';
 import { performStep, type StepWork } from './perform-step.ts';
 import { enterStep, recordedResult } from './receipts.ts';
+import { stepLimits } from './step-limits.ts';
 
 /**
  * How much longer at least a window lasts whose worker was lost, in milliseconds: what runs beside it was lost as
@@ -39,7 +40,7 @@ export function observeWindow(dependencies: ActivityDependencies) {
     performStep(dependencies, ref, 'do', async (given) => {
       const { client } = given;
       const step = given.step as PlannedObserveStep;
-      const known = await inTransaction(client, 'read only', limits(given), () =>
+      const known = await inTransaction(client, 'read only', stepLimits(given, 'check'), () =>
         enterStep(client, ref.runId, step.id),
       );
       const recorded = recordedResult(known);
@@ -115,7 +116,7 @@ async function takeSample(
   const value = await inTransaction(
     client,
     'read only',
-    limits(given),
+    stepLimits(given, 'check'),
     () => readValue(client, metric, text),
     'rollback',
   );
@@ -158,12 +159,4 @@ async function close(
     },
     `${samples} samples in ${Math.round((Date.now() - window.openedAtMs) / 1000)} s`,
   );
-}
-
-function limits(given: StepWork) {
-  return {
-    schema: given.target.schema,
-    lockTimeoutMs: given.target.lockTimeoutMs,
-    statementTimeoutMs: given.target.statementTimeoutMs.check,
-  };
 }

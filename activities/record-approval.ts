@@ -7,6 +7,7 @@ import { performStep } from './perform-step.ts';
 import { readDatabaseFingerprint } from './read-fingerprint.ts';
 import { enterStep, recordedResult, writeReceipt } from './receipts.ts';
 import { insertControl } from './record-control.ts';
+import { stepLimits } from './step-limits.ts';
 
 /**
  * Records an approval together with the receipt of its step, in one transaction.
@@ -16,10 +17,7 @@ import { insertControl } from './record-control.ts';
 export function recordApproval(dependencies: ActivityDependencies) {
   return (input: RecordedControl & StepRef): Promise<StepResult> =>
     performStep(dependencies, input, 'do', async ({ client, target, step, attempt, startedAt }) => {
-      const limits = {
-        lockTimeoutMs: target.lockTimeoutMs,
-        statementTimeoutMs: target.statementTimeoutMs.check,
-      };
+      const limits = stepLimits({ target }, 'check');
       return inTransaction(client, 'read write', limits, async () => {
         const recorded = recordedResult(await enterStep(client, input.runId, input.stepId));
         if (recorded !== undefined) return recorded;

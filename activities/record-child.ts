@@ -4,15 +4,13 @@ import { inTransaction } from '../target/in-transaction.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { performStep } from './perform-step.ts';
 import { enterStep, recordedResult, writeReceipt } from './receipts.ts';
+import { stepLimits } from './step-limits.ts';
 
 /** Receipt of a `run` step, written when its child workflow has ended well. `result` is its JSON. */
 export function recordChild(dependencies: ActivityDependencies) {
   return (input: StepRef & { workflowId: string; result: string }): Promise<StepResult> =>
     performStep(dependencies, input, 'do', ({ client, target, step, attempt, startedAt }) => {
-      const limits = {
-        lockTimeoutMs: target.lockTimeoutMs,
-        statementTimeoutMs: target.statementTimeoutMs.check,
-      };
+      const limits = stepLimits({ target }, 'check');
       return inTransaction(client, 'read write', limits, async () => {
         const recorded = recordedResult(await enterStep(client, input.runId, input.stepId));
         if (recorded !== undefined) return recorded;

@@ -11,6 +11,7 @@ import type { ActivityDependencies } from './dependencies.ts';
 import { finishReading } from './finish-reading.ts';
 import { performStep, type StepWork, stepResult } from './perform-step.ts';
 import { enterStep, recordedResult } from './receipts.ts';
+import { stepLimits } from './step-limits.ts';
 
 /**
  * `check` and `verify`: read-only scripts in a READ ONLY transaction that the engine opens and rolls back. A
@@ -20,7 +21,7 @@ export function runCheck(dependencies: ActivityDependencies) {
   return (ref: StepRef): Promise<StepResult> =>
     performStep(dependencies, ref, 'do', async (given) => {
       const { client, step } = given;
-      const known = await inTransaction(client, 'read only', limits(given), () =>
+      const known = await inTransaction(client, 'read only', stepLimits(given, 'check'), () =>
         enterStep(client, ref.runId, step.id),
       );
       const recorded = recordedResult(known);
@@ -59,7 +60,7 @@ async function readOnly(given: StepWork, path: string, text: string): Promise<re
     const run = await inTransaction(
       given.client,
       'read only',
-      limits(given),
+      stepLimits(given, 'check'),
       () => runScript(given.client, path, text),
       'rollback',
     );
@@ -80,13 +81,5 @@ export function nothingReported(path: string): CheckRow {
     checkId: path,
     verdict: 'not_run',
     detail: 'the script reported no check, so it has shown nothing',
-  };
-}
-
-function limits(given: StepWork) {
-  return {
-    schema: given.target.schema,
-    lockTimeoutMs: given.target.lockTimeoutMs,
-    statementTimeoutMs: given.target.statementTimeoutMs.check,
   };
 }

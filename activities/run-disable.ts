@@ -8,6 +8,7 @@ import { runScript } from '../target/run-script.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { readRun } from './read-run.ts';
 import { enterUndo, writeReceipt } from './receipts.ts';
+import { stepLimits } from './step-limits.ts';
 import { withTarget } from './with-target.ts';
 
 /**
@@ -33,11 +34,7 @@ export function runDisable(dependencies: ActivityDependencies) {
           });
         }
         const text = await loadScript(client, step.script.sha256);
-        const limits = {
-          schema: target.schema,
-          lockTimeoutMs: target.lockTimeoutMs,
-          statementTimeoutMs: target.statementTimeoutMs.change,
-        };
+        const limits = stepLimits({ target }, 'change');
         return inTransaction(client, 'read write', limits, async () => {
           await enterUndo(client, ref.runId, `disable-${step.id}`);
           const result = {

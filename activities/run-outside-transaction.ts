@@ -7,6 +7,7 @@ import { inTransaction } from '../target/in-transaction.ts';
 import { runScript } from '../target/run-script.ts';
 import type { StepWork } from './perform-step.ts';
 import { enterStep, stepBusy } from './receipts.ts';
+import { stepLimits } from './step-limits.ts';
 
 /**
  * Executes a file that cannot run in a transaction (`CREATE INDEX CONCURRENTLY` …). An intent is recorded
@@ -22,11 +23,7 @@ export async function runOutsideTransaction(
   text: string,
 ): Promise<void> {
   const { client, target, ref } = given;
-  const limits = {
-    schema: target.schema,
-    lockTimeoutMs: target.lockTimeoutMs,
-    statementTimeoutMs: target.statementTimeoutMs.change,
-  };
+  const limits = stepLimits({ target }, 'change');
   if (pair.doneWhen === undefined) return;
   const doneWhen = { path: pair.doneWhen.path, text: await loadScript(client, pair.doneWhen.sha256) };
   const isDone = async () => {

@@ -12,6 +12,7 @@ import { finishReading } from './finish-reading.ts';
 import { performStep, type StepWork } from './perform-step.ts';
 import { enterStep, recordedResult } from './receipts.ts';
 import { nothingReported } from './run-check.ts';
+import { stepLimits } from './step-limits.ts';
 
 /** Times a probe is run whole again after a serialization failure, a lock that was not granted, or `busy`. */
 const MAX_TRIES = 8;
@@ -26,7 +27,7 @@ export function runProbe(dependencies: ActivityDependencies) {
     performStep(dependencies, ref, 'do', async (given) => {
       const { client } = given;
       const step = given.step as PlannedCheckStep;
-      const settings = limits(given);
+      const settings = stepLimits(given, 'probe');
       const known = await inTransaction(client, 'read only', settings, () =>
         enterStep(client, ref.runId, step.id),
       );
@@ -61,7 +62,7 @@ async function tryProbe(given: StepWork, step: PlannedCheckStep) {
       await inTransaction(
         client,
         'repeatable read, read write',
-        limits(given),
+        stepLimits(given, 'probe'),
         async () => {
           xid = await currentXid(client);
           for (const { path, text } of scripts) {
@@ -91,7 +92,7 @@ async function runAfter(given: StepWork, step: PlannedCheckStep, xid: string): P
     const run = await inTransaction(
       given.client,
       'read only',
-      limits(given),
+      stepLimits(given, 'probe'),
       async () => {
         await given.client.query(`select set_config('sluice.probe_xid', $1, true)`, [xid]);
         return runScript(given.client, path, text);
@@ -134,12 +135,4 @@ function leaked(stepId: string, xid: string, status: string): SluiceError {
     expected: 'A probe runs in one transaction that the engine rolls back, so that nothing of it stays.',
     safe: `What transaction ${xid} wrote is in the target; find it by xmin before going on.`,
   });
-}
-
-function limits(given: StepWork) {
-  return {
-    schema: given.target.schema,
-    lockTimeoutMs: given.target.lockTimeoutMs,
-    statementTimeoutMs: given.target.statementTimeoutMs.probe,
-  };
 }

@@ -6,6 +6,7 @@ import { inTransaction } from '../target/in-transaction.ts';
 import { runScript } from '../target/run-script.ts';
 import type { StepWork } from './perform-step.ts';
 import { enterStep, writeReceipt } from './receipts.ts';
+import { stepLimits } from './step-limits.ts';
 
 /**
  * Asks the step's `holds` check whether its effect is there already. Where every row passes, the step gets the
@@ -17,11 +18,7 @@ export async function stepHolds(given: StepWork, step: PlannedChangeStep): Promi
   if (await isIntended(given, step)) return undefined;
   const { path, sha256 } = step.holds;
   const text = await loadScript(client, sha256);
-  const limits = {
-    schema: target.schema,
-    lockTimeoutMs: target.lockTimeoutMs,
-    statementTimeoutMs: target.statementTimeoutMs.check,
-  };
+  const limits = stepLimits({ target }, 'check');
   const { checks } = await inTransaction(
     client,
     'read only',

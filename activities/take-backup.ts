@@ -13,6 +13,7 @@ import type { ActivityDependencies } from './dependencies.ts';
 import { finishReading } from './finish-reading.ts';
 import { performStep, type StepWork } from './perform-step.ts';
 import { enterStep, recordedResult } from './receipts.ts';
+import { stepLimits } from './step-limits.ts';
 
 /**
  * `backup`: a dump on an exported snapshot, restored somewhere else and compared row by row count, with bytes
@@ -23,10 +24,7 @@ export function takeBackup(dependencies: ActivityDependencies) {
     performStep(dependencies, ref, 'do', async (given) => {
       const { client, target } = given;
       const step = given.step as PlannedBackupStep;
-      const limits = {
-        lockTimeoutMs: target.lockTimeoutMs,
-        statementTimeoutMs: target.statementTimeoutMs.check,
-      };
+      const limits = stepLimits({ target }, 'check');
       const known = await inTransaction(client, 'read only', limits, () =>
         enterStep(client, ref.runId, step.id),
       );

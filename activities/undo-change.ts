@@ -11,6 +11,7 @@ import { explainLockTimeout } from './explain-lock-timeout.ts';
 import { performStep, type StepWork, sessionName } from './perform-step.ts';
 import { enterUndo, writeReceipt } from './receipts.ts';
 import { insertFailure } from './record-failure.ts';
+import { stepLimits } from './step-limits.ts';
 
 type Reference = StepRef & { byRunId: string };
 
@@ -42,11 +43,7 @@ export function undoChange(dependencies: ActivityDependencies) {
 
 async function undoFile(given: StepWork, ref: Reference, pair: FilePair): Promise<UndoResult> {
   const { client, target, step } = given;
-  const limits = {
-    schema: target.schema,
-    lockTimeoutMs: target.lockTimeoutMs,
-    statementTimeoutMs: target.statementTimeoutMs.change,
-  };
+  const limits = stepLimits({ target }, 'change');
   return inTransaction(client, 'read write', limits, async () => {
     const receipt = {
       runId: ref.runId,

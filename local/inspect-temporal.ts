@@ -1,3 +1,4 @@
+import type { TemporalEndpoint } from '../target/connect-temporal.ts';
 import { searchAttributeCommand } from './attach-or-start-temporal.ts';
 import { configuredTemporal } from './configured-temporal.ts';
 import { type DoctorPart, fine, wrong } from './doctor-part.ts';
@@ -5,7 +6,7 @@ import { findTemporal } from './find-temporal.ts';
 import { isRunning } from './process-identity.ts';
 import { readState } from './state-file.ts';
 import { TEMPORAL_CLI_VERSION } from './temporal-cache.ts';
-import { askTemporal, type TemporalEndpoint } from './temporal-ready.ts';
+import { askTemporal } from './temporal-ready.ts';
 
 interface Asked {
   readonly env: NodeJS.ProcessEnv;

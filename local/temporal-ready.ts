@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Connection, ConnectionOptions } from '@temporalio/client';
+import type { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES } from '../contracts/names.ts';
+import type { TemporalEndpoint } from '../target/connect-temporal.ts';
 
 /** `temporal.api.enums.v1.IndexedValueType` of a keyword. */
 const KEYWORD = 2;
@@ -10,11 +11,6 @@ export interface TemporalFacts {
   readonly serverVersion: string;
   /** Search attributes of this project that the namespace does not have. */
   readonly missing: readonly string[];
-}
-
-export interface TemporalEndpoint {
-  readonly connectionOptions: ConnectionOptions;
-  readonly namespace: string;
 }
 
 /**

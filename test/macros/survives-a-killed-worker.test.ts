@@ -71,10 +71,17 @@ interface Middle {
   readonly behind?: string;
   /** Application of the session that waits for the lock, where it is not the step's own. */
   readonly application?: RegExp;
-  /** Without a lock: the middle itself. */
-  readonly until?: (given: { engine: TestEngine; handle: Handle; sql: pg.Client }) => Promise<unknown>;
+  /** The middle, where it is something else than a session that waits for the lock. */
+  readonly until?: (given: {
+    engine: TestEngine;
+    handle: Handle;
+    sql: pg.Client;
+    holder: pg.Client;
+  }) => Promise<unknown>;
 }
 
+/** The tests run side by side, and a step comes when the ones before it have passed. */
+const PATIENCE_MS = 60_000;
 const OPENING = 'sluice.run in share mode';
 const GATES = 'dot_config in share mode';
 const MIDDLES: readonly Middle[] = [
@@ -91,17 +98,17 @@ const MIDDLES: readonly Middle[] = [
     at: 'start',
     behind: OPENING,
     lock: 'iu_sql_link in access exclusive mode',
-    application: /pg_dump/,
+    application: /^sluice backup$/,
   },
   {
     step: 'backup',
     where: 'it restores',
-    until: ({ engine }) => waitFor(async () => dumps(engine).some((file) => file.endsWith('.dump'))),
+    until: ({ engine }) => waitFor(async () => dumps(engine).some((file) => file.endsWith('.dump')), PATIENCE_MS),
   },
   {
     step: 'approval',
     where: 'it waits for a second person',
-    until: ({ handle }) => untilStep(handle, 'approval', 'waiting'),
+    until: ({ handle }) => untilStep(handle, 'approval', 'waiting', PATIENCE_MS),
   },
   { step: 'open-gate', where: 'it opens the gate', at: 'approval', lock: GATES },
   {
@@ -120,11 +127,16 @@ const MIDDLES: readonly Middle[] = [
   {
     step: 'observe',
     where: 'organic events wait for the drain',
-    until: ({ sql }) =>
-      waitFor(async () => {
+    at: 'observe',
+    lock: 'iu_route_worker_cursor in exclusive mode',
+    application: /^sluice:drain:iu_outbound_default$/,
+    until: async ({ sql, holder }) => {
+      await waitFor(async () => {
         const found = `select from sluice.observation where metric = 'backlog' and value > 0`;
         return (await sql.query(found)).rowCount !== 0;
-      }),
+      }, PATIENCE_MS);
+      return untilBlocks(sql, holder);
+    },
   },
   {
     step: 'verify',
@@ -169,7 +181,7 @@ describe('a worker killed in the middle of a step of worker-live-dry-run', () =>
         await holder.query(`begin; lock table ${middle.lock}`);
         await doorman.query('rollback');
       }
-      const waiting = await (middle.until?.({ engine, handle, sql }) ?? untilBlocks(sql, holder));
+      const waiting = await (middle.until?.({ engine, handle, sql, holder }) ?? untilBlocks(sql, holder));
       const { steps, runId } = await statusOf(handle);
       expect(steps.find((step) => step.id === middle.step)?.state).toMatch(/^(running|waiting)$/);
       if (middle.application !== undefined) expect(waiting).toMatch(middle.application);
@@ -216,5 +228,5 @@ function untilBlocks(sql: pg.Client, holder: pg.Client): Promise<string> {
       [(holder as pg.Client & { processID?: number }).processID],
     );
     return rows[0]?.application;
-  }, 60_000);
+  }, PATIENCE_MS);
 }
