@@ -12,6 +12,7 @@ import { installedEngine, installedTemplate } from './support/installed.ts';
 import { configuration, counts, fingerprint, verdictsOf, verifiedEvidence } from './support/iu-facts.ts';
 import { type OwnServer, ownServer } from './support/own-server.ts';
 import { follow, type Handle, startShipped } from './support/shipped-macros.ts';
+import { untilBlocks } from './support/until-blocks.ts';
 
 let server: OwnServer;
 let template: string;
@@ -63,14 +64,14 @@ interface Middle {
   /** The lock that the step waits for. */
   readonly lock?: string;
   /** When the test takes it. */
-  readonly at?: 'start' | 'approval' | 'observe';
+  readonly at?: 'start' | 'approval' | 'observe' | 'drained';
   /**
    * A lock that stops the run shortly before the step, until the test has its own: the fingerprint reads every
    * table, and must not be what waits.
    */
   readonly behind?: string;
-  /** Application of the session that waits for the lock, where it is not the step's own. */
-  readonly application?: RegExp;
+  /** Name of the session that waits for the lock, where it is not the step's own. */
+  readonly session?: string;
   /** The middle, where it is something else than a session that waits for the lock. */
   readonly until?: (given: {
     engine: TestEngine;
@@ -98,12 +99,13 @@ const MIDDLES: readonly Middle[] = [
     at: 'start',
     behind: OPENING,
     lock: 'iu_sql_link in access exclusive mode',
-    application: /^sluice backup$/,
+    session: 'sluice backup',
   },
   {
     step: 'backup',
     where: 'it restores',
-    until: ({ engine }) => waitFor(async () => dumps(engine).some((file) => file.endsWith('.dump')), PATIENCE_MS),
+    until: ({ engine }) =>
+      waitFor(async () => backupFiles(engine).some((file) => file.endsWith('.dump')), PATIENCE_MS),
   },
   {
     step: 'approval',
@@ -129,7 +131,7 @@ const MIDDLES: readonly Middle[] = [
     where: 'organic events wait for the drain',
     at: 'observe',
     lock: 'iu_route_worker_cursor in exclusive mode',
-    application: /^sluice:drain:iu_outbound_default$/,
+    session: 'sluice:drain:iu_outbound_default',
     until: async ({ sql, holder }) => {
       await waitFor(async () => {
         const found = `select from sluice.observation where metric = 'backlog' and value > 0`;
@@ -141,92 +143,78 @@ const MIDDLES: readonly Middle[] = [
   {
     step: 'verify',
     where: 'it reads the versions',
-    at: 'observe',
+    at: 'drained',
     lock: 'unit_version in access exclusive mode',
   },
 ];
 
 describe('a worker killed in the middle of a step of worker-live-dry-run', () => {
-  test.concurrent.for(MIDDLES)(
-    '$step, while $where: the next one goes on by itself',
-    {
-      timeout: 120_000,
-    },
-    async (middle) => {
-      const engine = await installedEngine(server, template, { worker: false, lockTimeoutMs: 20_000 });
-      const { connect } = engine.database;
-      const [holder, doorman, sql] = await Promise.all([connect(), connect(), connect()]);
-      const before = await fingerprint(engine);
-      const takeLock = async (at: Middle['at']) => {
-        if (middle.at !== at || middle.lock === undefined) return;
-        if (middle.behind === undefined) await holder.query(`begin; lock table ${middle.lock}`);
-        else await doorman.query(`begin; lock table ${middle.behind}`);
-      };
-      await takeLock('start');
-      const victim = await startChildWorker(engine);
-      const handle = await startShipped(engine, 'worker-live-dry-run');
-      const followed = follow(handle, {
-        async onApproval() {
-          if (middle.step === 'approval') await victim.ended;
-          await takeLock('approval');
-        },
-        async onObserve() {
-          await engine.edit();
-          await waitFor(async () => middle.step === 'observe' || (await counts(engine)).attempts === 6);
-          await takeLock('observe');
-        },
-      });
-      if (middle.behind !== undefined) {
-        await untilBlocks(sql, doorman);
-        await holder.query(`begin; lock table ${middle.lock}`);
-        await doorman.query('rollback');
-      }
-      const waiting = await (middle.until?.({ engine, handle, sql, holder }) ?? untilBlocks(sql, holder));
-      const { steps, runId } = await statusOf(handle);
-      expect(steps.find((step) => step.id === middle.step)?.state).toMatch(/^(running|waiting)$/);
-      if (middle.application !== undefined) expect(waiting).toMatch(middle.application);
-      else if (middle.lock !== undefined)
-        expect(waiting).toBe(sessionName({ runId: runId ?? '', stepId: middle.step }));
-      victim.signal('SIGKILL');
-      await victim.ended;
-      await holder.query('rollback');
-      const survivor = await startWorker({
-        endpoint: { connectionOptions: { address: engine.address }, namespace: 'default' },
-        taskQueue: engine.taskQueue,
-        bundlePath: (await workflowBundle()).codePath,
-        openTarget: async () => engine.access,
-      });
-      try {
-        const status = await followed;
-        expect(status.cause).toBe('');
-        expect(await endState(engine, runId)).toEqual(undisturbed);
-        expect(await fingerprint(engine)).toBe(before);
-        const attempts = status.steps.find((step) => step.id === middle.step)?.attempts;
-        expect(attempts).toBe(middle.step === 'approval' ? 1 : 2);
-        console.log(middle.step, dumps(engine), steps.map((s) => s.durationMs).join());
-      } finally {
-        await survivor.stop();
-        await engine.abandon();
-        await engine.close();
-      }
-    },
-  );
+  for (const middle of MIDDLES) {
+    const name = `${middle.step}, while ${middle.where}: the next one goes on by itself`;
+    test.concurrent(name, { timeout: 120_000 }, () => surviveIn(middle));
+  }
 });
 
-/** Files of the backups. */
-function dumps({ backupDir }: TestEngine): string[] {
-  return readdirSync(backupDir, { recursive: true }).map(String).sort();
+async function surviveIn(middle: Middle): Promise<void> {
+  const engine = await installedEngine(server, template, { worker: false, lockTimeoutMs: 20_000 });
+  const { connect } = engine.database;
+  const [holder, doorman, sql] = await Promise.all([connect(), connect(), connect()]);
+  const before = await fingerprint(engine);
+  const takeLock = async (at: Middle['at']) => {
+    if (middle.at !== at) return;
+    if (middle.behind === undefined) await holder.query(`begin; lock table ${middle.lock}`);
+    else await doorman.query(`begin; lock table ${middle.behind}`);
+  };
+  await takeLock('start');
+  const victim = await startChildWorker(engine);
+  const handle = await startShipped(engine, 'worker-live-dry-run');
+  const followed = follow(handle, {
+    async onApproval() {
+      if (middle.step === 'approval') await victim.ended;
+      await takeLock('approval');
+    },
+    async onObserve() {
+      await takeLock('observe');
+      await engine.edit();
+      if (middle.at !== 'drained') return;
+      await waitFor(async () => (await counts(engine)).attempts === 6);
+      await takeLock('drained');
+    },
+  });
+  if (middle.behind !== undefined) {
+    await untilBlocks(sql, doorman);
+    await holder.query(`begin; lock table ${middle.lock}`);
+    await doorman.query('rollback');
+  }
+  const waiting = await (middle.until?.({ engine, handle, sql, holder }) ?? untilBlocks(sql, holder));
+  const { steps, runId } = await statusOf(handle);
+  expect(steps.find((step) => step.id === middle.step)?.state).toMatch(/^(running|waiting)$/);
+  if (middle.lock !== undefined)
+    expect(waiting).toEqual([middle.session ?? sessionName({ runId: runId ?? '', stepId: middle.step })]);
+  victim.signal('SIGKILL');
+  await victim.ended;
+  await holder.query('rollback');
+  const survivor = await startWorker({
+    endpoint: { connectionOptions: { address: engine.address }, namespace: 'default' },
+    taskQueue: engine.taskQueue,
+    bundlePath: (await workflowBundle()).codePath,
+    openTarget: async () => engine.access,
+  });
+  try {
+    const status = await followed;
+    expect(status.cause).toBe('');
+    expect(await endState(engine, runId)).toEqual(undisturbed);
+    expect(await fingerprint(engine)).toBe(before);
+    const attempts = status.steps.find((step) => step.id === middle.step)?.attempts;
+    expect(attempts).toBe(middle.step === 'approval' ? 1 : 2);
+    expect(backupFiles(engine).filter((file) => !/\.dump(\.receipt\.json)?$/.test(file))).toEqual([]);
+  } finally {
+    await survivor.stop();
+    await engine.abandon();
+    await engine.close();
+  }
 }
 
-/** Waits until a session waits for what the holder has, and answers its application. */
-function untilBlocks(sql: pg.Client, holder: pg.Client): Promise<string> {
-  return waitFor(async () => {
-    const { rows } = await sql.query<{ application: string }>(
-      `select application_name as application
-       from pg_stat_activity
-       where $1 = any (pg_blocking_pids(pid))`,
-      [(holder as pg.Client & { processID?: number }).processID],
-    );
-    return rows[0]?.application;
-  }, PATIENCE_MS);
+function backupFiles({ backupDir }: TestEngine): string[] {
+  return readdirSync(backupDir, { recursive: true }).map(String).sort();
 }

@@ -6,12 +6,15 @@ import { runShipped, type ShippedMacro } from './shipped-macros.ts';
 /**
  * Builds a database by the macros named, six units in it, and returns its name, to be cloned: each clone is an
  * installation of its own, its engine's record included.
+ *
+ * @param upon template that it starts from
  */
 export async function installedTemplate(
   server: OwnServer,
   macros: readonly ShippedMacro[] = ['iu-core-base', 'event-worker'],
+  upon?: string,
 ): Promise<string> {
-  const engine = await testEngine({ database: await server.create() });
+  const engine = await testEngine({ database: await server.create(upon) });
   const library = await documents();
   for (const macro of macros) {
     const { outcome, cause } = await runShipped(engine, macro);
