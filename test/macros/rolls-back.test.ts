@@ -9,7 +9,7 @@ import { installedEngine, installedTemplate } from './support/installed.ts';
 import { configuration, counts, fingerprint, verifiedEvidence } from './support/iu-facts.ts';
 import { type OwnServer, ownServer } from './support/own-server.ts';
 import { follow, runShipped, startShipped } from './support/shipped-macros.ts';
-import { untilBlocks } from './support/until-blocks.ts';
+import { untilBlocks, untilQueued } from './support/until-blocks.ts';
 
 let server: OwnServer;
 /** Of the base alone, with six units; and with the worker registered inert. */
@@ -183,12 +183,12 @@ test(
     await untilBlocks(engine.sql, doorman);
     // 008 waits for the doorman, the holder behind 008: what comes after it meets the holder.
     const held = holder.query(lock);
-    await untilBlocks(engine.sql, doorman, 2);
+    await untilQueued(engine.sql, holder);
     await doorman.query('rollback');
     await held;
     const { runId } = await statusOf(handle);
     const step = { runId: runId ?? '', stepId: 'register-060' };
-    expect(await untilBlocks(engine.sql, holder)).toEqual([sessionName(step)]);
+    expect(await untilBlocks(engine.sql, holder)).toBe(sessionName(step));
     await handle.terminate('a test');
 
     const undoing = await engine.undo(step.runId);
@@ -209,7 +209,8 @@ test(
     expect(await changes(engine, runId)).toEqual([
       'install-008 done undone taken_back',
       'install-009 done undone taken_back',
-      'register-060 stopped voided none',
+      // The attempt came too late, or was told of the end before that.
+      expect.stringMatching(/^register-060 (failed|stopped) voided none$/),
     ]);
     await succeeds(engine, 'event-worker');
     await engine.close();

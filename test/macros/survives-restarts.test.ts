@@ -18,7 +18,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { type Documents, documents } from './support/documents.ts';
 import { configuration, counts, fingerprint, verdictsOf, verifiedEvidence } from './support/iu-facts.ts';
 import { databaseAt } from './support/own-server.ts';
-import { follow, runShipped, startShipped } from './support/shipped-macros.ts';
+import { follow, LASTING, runShipped, startShipped } from './support/shipped-macros.ts';
 
 const base = () => join(harness().dir, `restarts-${process.pid}`);
 const password = randomUUID();
@@ -102,7 +102,7 @@ test('Temporal and PostgreSQL are restarted in the middle of a run, and crash in
   expect((await runShipped(engine, 'event-worker')).outcome).toBe('succeeded');
 
   const before = await fingerprint(engine);
-  const handle = await startShipped(engine, 'worker-live-dry-run');
+  const handle = await startShipped(engine, 'worker-live-dry-run', { 'observe.window': LASTING });
   await untilStep(handle, 'backup', 'running', 60_000);
   await restartBoth('cleanly');
   let crashed = false;

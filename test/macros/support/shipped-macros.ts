@@ -15,6 +15,9 @@ const QUICK: Readonly<Partial<Record<ShippedMacro, Readonly<Record<string, strin
   'worker-live-dry-run': { 'observe.window': '3s', 'observe.interval': '250ms' },
 };
 
+/** A window in which what runs beside it comes back after its worker was lost, as in the one that ships. */
+export const LASTING = '12s';
+
 /** Plans a macro that ships with the package and starts it. */
 export async function startShipped(
   engine: TestEngine,
