@@ -24,8 +24,6 @@ const RESUMED_FOR_MS = 10_000;
 interface Window {
   readonly openedAtMs: number;
   readonly firstSample: number;
-  /** When it was sampled last, by the clock that `openedAtMs` is of. */
-  readonly sampledAtMs: number;
 }
 
 type Samples = ReadonlyMap<string, Sample[]>;
@@ -60,7 +58,6 @@ export function observeWindow(dependencies: ActivityDependencies) {
             await takeSample(given, step, metric, texts.get(metric.name) ?? '', window.firstSample + taken),
           );
         }
-        given.report({ ...window, sampledAtMs: Date.now() });
         const judged = step.metrics.map((metric) => judgeMetric(metric, samples.get(metric.name) ?? []));
         const isOver = Date.now() - window.openedAtMs >= step.windowMs;
         if (isOver || judged.some((metric) => metric.failedForGood)) {
@@ -74,13 +71,6 @@ export function observeWindow(dependencies: ActivityDependencies) {
 }
 
 async function openWindow(given: StepWork, step: PlannedObserveStep): Promise<Window> {
-  const now = Date.now();
-  const resumed = activityInfo().heartbeatDetails as Window | undefined;
-  if (resumed?.openedAtMs !== undefined) {
-    const observedMs = resumed.sampledAtMs - resumed.openedAtMs;
-    const atMostMs = Math.max(0, step.windowMs - RESUMED_FOR_MS);
-    return { ...resumed, openedAtMs: now - Math.min(observedMs, atMostMs), sampledAtMs: now };
-  }
   const found = await given.client.query<{ next: number }>(
     `select coalesce(max(sample_no), 0) + 1 as next
      from sluice.observation
@@ -88,7 +78,12 @@ async function openWindow(given: StepWork, step: PlannedObserveStep): Promise<Wi
        and step_id = $2`,
     [given.ref.runId, step.id],
   );
-  return { openedAtMs: now, sampledAtMs: now, firstSample: found.rows[0]?.next ?? 1 };
+  const next = found.rows[0]?.next ?? 1;
+  const resumed = activityInfo().heartbeatDetails as Window | undefined;
+  if (resumed?.openedAtMs === undefined) return { openedAtMs: Date.now(), firstSample: next };
+  const sampledMs = (next - resumed.firstSample) * step.intervalMs;
+  const atMostMs = Math.max(0, step.windowMs - RESUMED_FOR_MS);
+  return { ...resumed, openedAtMs: Date.now() - Math.min(sampledMs, atMostMs) };
 }
 
 /** Samples of this window that an earlier attempt took. */

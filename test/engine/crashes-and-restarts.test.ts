@@ -87,8 +87,7 @@ test('a worker killed in the middle of an observe window: the same window goes o
     (await engine.sql.query('select sample_no from sluice.observation order by sample_no')).rows.map(
       (row) => row.sample_no,
     );
-  await waitFor(async () => (await samples()).length >= 3);
-  const before = await engine.sql.query('select min(sampled_at) as opened from sluice.observation');
+  await waitFor(async () => (await samples()).length >= 9);
   await die(first);
   await work();
   const status = await engine.outcome(handle);
@@ -96,13 +95,12 @@ test('a worker killed in the middle of an observe window: the same window goes o
   const taken = await samples();
   expect(taken).toEqual(taken.map((_, index) => index + 1));
   const facts = await engine.sql.query(
-    `select facts, extract(epoch from finished_at - $2::timestamptz)::float8 as seconds
-     from sluice.step_receipt where run_id = $1 and step_id = 'watch'`,
-    [status.runId, before.rows[0]?.opened],
+    `select facts from sluice.step_receipt where run_id = $1 and step_id = 'watch'`,
+    [status.runId],
   );
   expect(facts.rows[0]?.facts.samples).toBe(taken.length);
   // One window of 14 s, not one that began again after the heartbeat timeout.
-  expect(facts.rows[0]?.seconds).toBeLessThan(23);
+  expect(taken.length).toBeLessThanOrEqual(14_000 / 500 + 3);
 });
 
 test('a worker killed in the middle of a compensation: the next one goes on with it', {

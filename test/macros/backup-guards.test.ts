@@ -32,6 +32,7 @@ const faults = {
 
 test.each(['truncated', 'flipped'] as const)(
   'a dump that is %s after its proof stops the macro before its first change',
+  { timeout: 90_000 },
   async (fault) => {
     const before = await fingerprint(engine);
     const status = await follow(await startShipped(engine, 'iu-core-base'), {
@@ -57,7 +58,7 @@ test.each(['truncated', 'flipped'] as const)(
   },
 );
 
-test('a dump that nobody touched lets the macro through', async () => {
+test('a dump that nobody touched lets the macro through', { timeout: 90_000 }, async () => {
   const status = await follow(await startShipped(engine, 'iu-core-base'));
   expect([status.outcome, status.cause]).toEqual(['succeeded', '']);
 });

@@ -42,7 +42,7 @@ const changes = async (engine: TestEngine, runId: string | null) =>
 const sessionsOf = async (engine: TestEngine, step: Parameters<typeof sessionName>[0]) =>
   (await engine.sql.query('select from pg_stat_activity where application_name = $1', [sessionName(step)]))
     .rowCount;
-const LONG = { timeout: 120_000 };
+const LONG = { timeout: 180_000 };
 
 test(
   'worker-live-dry-run cancelled in its observe window: gate and configuration are as before; attempts and cursor stay, as history',
@@ -96,7 +96,7 @@ test(
       namespace: 'default',
       workflowExecution: { workflowId: handle.workflowId },
     });
-    await waitFor(async () => (await handle.describe().catch(() => 'gone')) === 'gone', 60_000);
+    await waitFor(async () => (await handle.describe().catch(() => 'gone')) === 'gone', 90_000);
 
     const undone = await undo(engine, runId);
     expect(undone.outcome).toBe('rolled_back');

@@ -5,6 +5,7 @@ import { type TestEngine, testEngine } from '../support/engine.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type Documents, documents } from './support/documents.ts';
 import { checksOf, configuration, counts, verdictsOf, verifiedEvidence } from './support/iu-facts.ts';
+import { type OwnServer, ownServer } from './support/own-server.ts';
 import { runShipped, type ShippedMacro } from './support/shipped-macros.ts';
 
 const ids = (letter: string, from: number, to: number) =>
@@ -30,13 +31,17 @@ const changed = (status: MacroStatus) =>
 describe.each([15, 18] as const)('on PostgreSQL %i', { timeout: 120_000 }, (major) => {
   let engine: TestEngine;
   let library: Documents;
+  let server: OwnServer;
   beforeAll(async () => {
-    [engine, library] = await Promise.all([testEngine({ major }), documents()]);
+    server = await ownServer(major);
+    engine = await testEngine({ database: await server.create() });
+    library = await documents();
   });
   afterAll(async () => {
     await engine.abandon();
     await engine.close();
     await library.remove();
+    await server.stop();
   });
 
   /** A macro that succeeds, with an outcome that says why where it does not. */

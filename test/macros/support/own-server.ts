@@ -41,12 +41,13 @@ export async function ownServer(major: 15 | 18 = 15): Promise<OwnServer> {
   const admin = new pg.Client({ connectionString: cluster.adminUrl });
   admin.on('error', () => undefined);
   await admin.connect();
+  let created: Promise<unknown> = Promise.resolve();
   return {
     async create(template = 'template0') {
       const name = `macros_${randomBytes(4).toString('hex')}`;
-      await admin.query(
-        `create database ${pg.escapeIdentifier(name)} template ${pg.escapeIdentifier(template)}`,
-      );
+      const clone = `create database ${pg.escapeIdentifier(name)} template ${pg.escapeIdentifier(template)}`;
+      created = created.then(() => admin.query(clone));
+      await created;
       return databaseAt(cluster.adminUrl.replace(/\/postgres$/, `/${name}`), name);
     },
     async roles() {
