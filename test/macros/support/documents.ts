@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { type ImportResult, importMarkdown } from '../../../iu/import-markdown.ts';
+import { harness } from '../../support/harness.ts';
 
 export interface Documents {
   /** Edits every section and imports the folder: units at first, then a version and an event of each. */
@@ -12,7 +12,7 @@ export interface Documents {
 
 /** A folder of Markdown that somebody edits: six information units in two files, as of an edition. */
 export async function documents({ edition = 0 } = {}): Promise<Documents> {
-  const dir = await mkdtemp(join(tmpdir(), 'sluice-documents-'));
+  const dir = await mkdtemp(join(harness().dir, 'documents-'));
   return {
     async edit(sql) {
       edition += 1;
