@@ -29,11 +29,6 @@ export function reportError(error: unknown, asJson: boolean): ExitCode {
   return exit;
 }
 
-/** Exit code of an error. */
-export function exitCodeOf(error: unknown): ExitCode {
-  return ERROR_CODES[tell(error).code].exit;
-}
-
 function tell(error: unknown): Told {
   if (isSluiceError(error)) {
     return {
