@@ -8,6 +8,7 @@ with
     values
       ('relation', 'iu_route_worker_cursor'),
       ('relation', 'iu_route_dead_letter'),
+      ('relation', 'iu_route_held'),
       ('relation', 'iu_probe_marker'),
       ('function', 'fn_iu_dead_letter_guard()'),
       ('function', 'fn_iu_probe_refuse_commit()'),

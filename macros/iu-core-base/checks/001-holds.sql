@@ -7,10 +7,16 @@ with
   wanted (kind, name) as (
     values
       ('relation', 'dot_config'),
+      ('relation', 'iu_control_change'),
       ('function', 'fn_iu_stamp_config()'),
+      ('function', 'fn_iu_append_only()'),
+      ('function', 'fn_iu_note_control_change()'),
       ('function', 'fn_iu_gate_open(text)'),
       ('function', 'fn_iu_config_positive_int(text)'),
-      ('trigger', 'trg_iu_stamp_config on dot_config')
+      ('trigger', 'trg_iu_stamp_config on dot_config'),
+      ('trigger', 'trg_iu_note_config_change on dot_config'),
+      ('trigger', 'trg_iu_control_change_append_only on iu_control_change'),
+      ('trigger', 'trg_iu_control_change_no_truncate on iu_control_change')
   ),
   found (kind, name, owner) as (
     select 'relation', c.relname::text, c.relowner

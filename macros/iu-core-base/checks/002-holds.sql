@@ -7,6 +7,10 @@ with
   wanted (kind, name) as (
     values
       ('relation', 'iu_outbox_epoch'),
+      ('relation', 'iu_outbox_subject'),
+      ('relation', 'iu_outbox_partition'),
+      ('relation', 'event_outbox_default'),
+      ('relation', 'iu_route_attempt_default'),
       ('relation', 'event_outbox'),
       ('relation', 'iu_outbound_route'),
       ('relation', 'iu_route_attempt'),
@@ -14,11 +18,14 @@ with
       ('function', 'fn_iu_system_identifier()'),
       ('function', 'fn_iu_outbox_epoch()'),
       ('function', 'fn_iu_outbox_stamp()'),
-      ('function', 'fn_iu_append_only()'),
       ('function', 'fn_iu_stamp_route()'),
+      ('function', 'fn_iu_retention_retired_until()'),
       ('trigger', 'trg_iu_outbox_stamp on event_outbox'),
       ('trigger', 'trg_iu_outbox_append_only on event_outbox'),
       ('trigger', 'trg_iu_outbox_no_truncate on event_outbox'),
+      ('trigger', 'trg_iu_outbox_no_truncate on event_outbox_default'),
+      ('trigger', 'trg_iu_attempt_no_truncate on iu_route_attempt_default'),
+      ('trigger', 'trg_iu_note_route_change on iu_outbound_route'),
       ('trigger', 'trg_iu_stamp_route on iu_outbound_route'),
       ('trigger', 'trg_iu_attempt_append_only on iu_route_attempt'),
       ('trigger', 'trg_iu_attempt_no_truncate on iu_route_attempt')

@@ -82,8 +82,8 @@ with
       c.relowner as owner
     from pg_class as c
     where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
-      and c.relkind <> 'i'
-      and (c.relname in ('dot_config', 'event_outbox', 'information_unit', 'unit_version') or c.relname ~ '^(v_)?iu_')
+      and c.relkind not in ('i', 'I')
+      and (c.relname in ('dot_config', 'information_unit', 'unit_version') or c.relname ~ '^((v_)?iu_|event_outbox)')
     union all
     select 'function ' || p.oid::regprocedure, p.proowner
     from pg_proc as p

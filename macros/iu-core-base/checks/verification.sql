@@ -7,7 +7,8 @@
 with
   wanted (relation) as (
     values
-      ('dot_config'), ('iu_outbox_epoch'), ('event_outbox'), ('iu_outbound_route'), ('iu_route_attempt'),
+      ('dot_config'), ('iu_control_change'), ('iu_outbox_epoch'), ('iu_outbox_subject'), ('iu_outbox_partition'),
+      ('event_outbox'), ('iu_outbound_route'), ('iu_route_attempt'),
       ('information_unit'), ('unit_version'), ('iu_tree_path'), ('iu_relation_kind'), ('iu_relation'),
       ('iu_structure_operation_kind'), ('iu_structure_operation'), ('iu_sql_link'), ('v_iu_sql_link_status')
   )
@@ -23,8 +24,8 @@ with
     select c.relname::text as object, c.relowner as owner
     from pg_class as c
     where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
-      and c.relkind <> 'i'
-      and (c.relname in ('dot_config', 'event_outbox', 'information_unit', 'unit_version') or c.relname ~ '^(v_)?iu_')
+      and c.relkind not in ('i', 'I')
+      and (c.relname in ('dot_config', 'information_unit', 'unit_version') or c.relname ~ '^((v_)?iu_|event_outbox)')
     union all
     select p.oid::regprocedure::text, p.proowner
     from pg_proc as p
@@ -73,7 +74,7 @@ with
     from pg_class as c
     cross join lateral aclexplode(c.relacl) as a
     where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
-      and (c.relname in ('dot_config', 'event_outbox', 'information_unit', 'unit_version') or c.relname ~ '^(v_)?iu_')
+      and (c.relname in ('dot_config', 'information_unit', 'unit_version') or c.relname ~ '^((v_)?iu_|event_outbox)')
       and a.grantee <> c.relowner
   ),
   excessive as (
@@ -82,8 +83,9 @@ with
     where granted.grantee = 'PUBLIC'
       or (granted.grantee in ('iu_core_emitter', 'iu_core_worker', 'iu_core_auditor')
         and granted.privilege_type <> 'SELECT')
-      or (granted.relation in (
-            'event_outbox', 'iu_route_attempt', 'information_unit', 'unit_version', 'iu_structure_operation')
+      or (granted.relation ~ '^(event_outbox|iu_route_attempt)'
+        and granted.privilege_type <> 'SELECT')
+      or (granted.relation in ('iu_control_change', 'information_unit', 'unit_version', 'iu_structure_operation')
         and granted.privilege_type <> 'SELECT')
   )
 select
@@ -119,11 +121,26 @@ with
         and (t.tgtype & wanted.bits) = wanted.bits
     )
     union all
+    select format('%s by %s is not there', i.inhrelid::regclass, wanted.routine)
+    from wanted
+    join pg_inherits as i on i.inhparent = to_regclass(wanted.relation)
+    where not exists (
+      select 1
+      from pg_trigger as t
+      where t.tgrelid = i.inhrelid
+        and t.tgfoid = to_regprocedure(wanted.routine)
+        and (t.tgtype & wanted.bits) = wanted.bits
+    )
+    union all
     select format('%s on %s is not ENABLE ALWAYS', t.tgname, t.tgrelid::regclass)
     from pg_trigger as t
     where t.tgrelid in (
         select to_regclass(wanted.relation)
         from wanted
+        union all
+        select i.inhrelid
+        from wanted
+        join pg_inherits as i on i.inhparent = to_regclass(wanted.relation)
       )
       and not t.tgisinternal
       and t.tgenabled <> 'A'
@@ -189,7 +206,7 @@ with
     from pg_class as c
     where c.relnamespace = to_regnamespace(quote_ident(current_schema()))
       and c.relkind in ('r', 'p', 'v', 'm')
-      and (c.relname in ('dot_config', 'event_outbox', 'information_unit', 'unit_version') or c.relname ~ '^(v_)?iu_')
+      and (c.relname in ('dot_config', 'information_unit', 'unit_version') or c.relname ~ '^((v_)?iu_|event_outbox)')
     union all
     select p.oid::regprocedure::text, obj_description(p.oid, 'pg_proc')
     from pg_proc as p
@@ -254,6 +271,7 @@ with
     from unit_version as v
     join information_unit as u on u.id = v.unit_id
     where v.version_seq > 1
+      and v.created_at >= fn_iu_retention_retired_until()
       and not exists (
         select 1
         from event_outbox as e

@@ -1,5 +1,6 @@
 -- does:      installs the outbox, the routes and the audit of attempts. The database, not the producer, says in which
---            transaction, epoch and moment an event was written; outbox and audit are append-only.
+--            transaction, epoch and moment an event was written; outbox and audit are append-only, and partitioned along
+--            the time-ordered event ids, so that what has been decided long ago can leave as a whole.
 -- called by: macro iu-core-base.
 -- locks:     creates only; nothing that exists is touched.
 -- raises:    duplicate_table, duplicate_function where foreign objects hold these names.
@@ -88,23 +89,29 @@ $$;
 comment on function fn_iu_outbox_epoch() is 'Layer outbox. The current epoch; opens the next one after a restore into another cluster.';
 
 create table event_outbox (
-  id uuid primary key default fn_iu_uuid_v7(),
+  id uuid not null default fn_iu_uuid_v7(),
   event_domain text collate "C" not null,
   event_type text collate "C" not null,
   event_subject text collate "C",
   subject_ref uuid,
   payload jsonb not null,
   actor text not null,
+  subject_seq bigint,
   xact_id xid8 not null default pg_current_xact_id(),
   epoch integer not null default 0,
   created_at timestamptz not null default clock_timestamp(),
+  constraint event_outbox_pkey primary key (id),
   constraint epoch_is_positive check (epoch > 0),
   constraint event_domain_is_named check (event_domain ~ '^\S+$'),
   constraint event_type_is_named check (event_type ~ '^\S+$'),
   constraint payload_is_an_object check (jsonb_typeof(payload) = 'object'),
   constraint actor_is_named check (actor ~ '\S')
-);
+) partition by range (id);
+create table event_outbox_default partition of event_outbox default;
 create index event_outbox_in_commit_order on event_outbox (epoch, xact_id, created_at, id);
+create index event_outbox_by_subject on event_outbox (event_domain, event_subject, subject_seq)
+  where subject_seq is not null;
+comment on table event_outbox_default is 'Layer outbox. Events whose id lies in no other partition; nothing is ever refused.';
 comment on table event_outbox is
   'Layer outbox. Events, append-only, each written in the transaction that it tells of, through fn_iu_emit_event.';
 comment on column event_outbox.id is 'Identity, uuid v7.';
@@ -114,9 +121,24 @@ comment on column event_outbox.event_subject is 'What it happened to, as people 
 comment on column event_outbox.subject_ref is 'Row that the event tells of; for version_applied the unit version.';
 comment on column event_outbox.payload is 'The event''s data, an object.';
 comment on column event_outbox.actor is 'Who caused it, as claimed by the caller.';
+comment on column event_outbox.subject_seq is
+  'Place among the events of its subject, gapless from 1; set by the database, null where no route asks for order.';
 comment on column event_outbox.xact_id is 'Transaction that wrote it; set by the database. The cursor reads in this order.';
 comment on column event_outbox.epoch is 'Epoch of the cluster that wrote it; set by the database.';
 comment on column event_outbox.created_at is 'When it was written, not when its transaction began; set by the database.';
+
+create table iu_outbox_subject (
+  event_domain text collate "C" not null,
+  event_subject text collate "C" not null,
+  last_seq bigint not null,
+  constraint iu_outbox_subject_pkey primary key (event_domain, event_subject),
+  constraint last_seq_is_positive check (last_seq > 0)
+) with (fillfactor = 50);
+comment on table iu_outbox_subject is
+  'Layer outbox. The last number drawn for each subject; its row lock lets the events of one subject commit one after another.';
+comment on column iu_outbox_subject.event_domain is 'Domain of the subject.';
+comment on column iu_outbox_subject.event_subject is 'The subject.';
+comment on column iu_outbox_subject.last_seq is 'The number that its newest event carries.';
 
 create function fn_iu_outbox_stamp()
   returns trigger
@@ -124,31 +146,33 @@ create function fn_iu_outbox_stamp()
   security definer
   set search_path from current
 as $$
--- does: says in which transaction, epoch and moment the event was written, whatever the producer claims.
--- called by: trigger trg_iu_outbox_stamp; locks: none of its own; raises: nothing.
+-- does: says in which transaction, epoch and moment the event was written, whatever the producer claims; where a route
+--       asks for order, draws the next number of the subject first, so that the moment follows the number.
+-- called by: trigger trg_iu_outbox_stamp.
+-- locks: where a route asks for order, the subject's row until the transaction ends.
+-- raises: serialization_failure under REPEATABLE READ beside another writer of the same ordered subject.
 begin
+  new.subject_seq := null;
+  if new.event_subject is not null and exists (
+    select
+    from iu_outbound_route
+    where iu_outbound_route.event_domain = new.event_domain
+      and iu_outbound_route.event_type = new.event_type
+      and iu_outbound_route.ordered_by_subject
+  ) then
+    insert into iu_outbox_subject as subject (event_domain, event_subject, last_seq)
+    values (new.event_domain, new.event_subject, 1)
+    on conflict (event_domain, event_subject) do update
+    set last_seq = subject.last_seq + 1
+    returning subject.last_seq into new.subject_seq;
+  end if;
   new.xact_id := pg_current_xact_id();
   new.epoch := fn_iu_outbox_epoch();
   new.created_at := clock_timestamp();
   return new;
 end
 $$;
-comment on function fn_iu_outbox_stamp() is 'Layer outbox. Trigger: sets xact_id, epoch and created_at, which no producer may choose.';
-
-create function fn_iu_append_only()
-  returns trigger
-  language plpgsql
-  set search_path from current
-as $$
--- does: refuses the change; called by: triggers of append-only tables; locks: none; raises: SL004.
-begin
-  raise exception using
-    errcode = 'SL004',
-    message = format('table %I is append-only; %s is refused', tg_table_name, tg_op),
-    hint = 'The rows are evidence. Nothing was changed.';
-end
-$$;
-comment on function fn_iu_append_only() is 'Layer outbox. Trigger: rows that are evidence are never changed or removed.';
+comment on function fn_iu_outbox_stamp() is 'Layer outbox. Trigger: sets xact_id, epoch, created_at and subject_seq, which no producer may choose.';
 
 create trigger trg_iu_outbox_stamp
   before insert on event_outbox
@@ -161,7 +185,11 @@ create trigger trg_iu_outbox_no_truncate
   for each statement execute function fn_iu_append_only();
 alter table event_outbox enable always trigger trg_iu_outbox_stamp;
 alter table event_outbox enable always trigger trg_iu_outbox_append_only;
+create trigger trg_iu_outbox_no_truncate
+  before truncate on event_outbox_default
+  for each statement execute function fn_iu_append_only();
 alter table event_outbox enable always trigger trg_iu_outbox_no_truncate;
+alter table event_outbox_default enable always trigger trg_iu_outbox_no_truncate;
 
 create table iu_outbound_route (
   route_code text collate "C" primary key,
@@ -173,6 +201,7 @@ create table iu_outbound_route (
   enabled boolean not null default false,
   dry_run boolean not null default true,
   ordered_by_subject boolean not null default false,
+  after_dead_letter text not null default 'block',
   config jsonb not null default '{}',
   description text not null default '',
   disabled_by text,
@@ -183,6 +212,7 @@ create table iu_outbound_route (
   constraint target_kind_is_known check (
     target_kind in ('sql_function', 'workflow', 'vector', 'report', 'directus_flow', 'external_endpoint')),
   constraint target_ref_is_named check (target_ref ~ '\S'),
+  constraint after_dead_letter_is_known check (after_dead_letter in ('block', 'skip')),
   constraint config_is_an_object check (jsonb_typeof(config) = 'object'),
   constraint an_enabled_route_was_disabled_by_nobody check (not (enabled and disabled_by is not null)),
   constraint iu_outbound_route_safe_chk check (not (enabled and not dry_run))
@@ -198,6 +228,8 @@ comment on column iu_outbound_route.target_ref is 'The target, in the words of i
 comment on column iu_outbound_route.enabled is 'Whether the worker looks at it at all.';
 comment on column iu_outbound_route.dry_run is 'True: an attempt only records what would have happened.';
 comment on column iu_outbound_route.ordered_by_subject is 'Whether events of one subject must be delivered in order.';
+comment on column iu_outbound_route.after_dead_letter is
+  'What an ordered route does behind a dead letter: block holds the subject back until it is replayed or discarded, skip goes on and says so.';
 comment on column iu_outbound_route.config is 'Settings of the target; secrets only as references.';
 comment on column iu_outbound_route.description is 'What it is for.';
 comment on column iu_outbound_route.disabled_by is 'The level of the disable runbook that switched it off, so that its way back finds it.';
@@ -220,6 +252,11 @@ comment on function fn_iu_stamp_route() is 'Layer outbox. Trigger: stamps a rout
 create trigger trg_iu_stamp_route
   before update on iu_outbound_route
   for each row execute function fn_iu_stamp_route();
+
+create trigger trg_iu_note_route_change
+  after insert or update or delete on iu_outbound_route
+  for each row execute function fn_iu_note_control_change('route', 'route_code', 'updated_at');
+alter table iu_outbound_route enable always trigger trg_iu_note_route_change;
 
 create table iu_route_attempt (
   idempotency_key text collate "C" not null,
@@ -248,10 +285,13 @@ create table iu_route_attempt (
   constraint delivered_implies_sent check (not delivered or status = 'sent'),
   constraint a_failure_names_its_code check ((status = 'failed') = (failure_code is not null)),
   constraint no_route_names_no_route check (decision <> 'no_route' or route_code is null),
-  constraint worker_code_is_plain check (worker_code ~ '^[a-z0-9][a-z0-9_.]*$'),
+  constraint worker_code_parts_no_key check (strpos(worker_code, ':') = 0),
   constraint detail_is_an_object check (jsonb_typeof(detail) = 'object')
-);
+) partition by range (idempotency_key);
+create table iu_route_attempt_default partition of iu_route_attempt default;
 create index iu_route_attempt_newest on iu_route_attempt using brin (created_at);
+create index iu_route_attempt_blocked on iu_route_attempt (idempotency_key) where decision = 'blocked';
+comment on table iu_route_attempt_default is 'Layer outbox. Attempts whose event lies in no other partition.';
 comment on table iu_route_attempt is
   'Layer outbox. Audit, append-only: what was decided about an event for a route by a worker, one row for each try.';
 comment on column iu_route_attempt.idempotency_key is
@@ -278,7 +318,53 @@ create trigger trg_iu_attempt_no_truncate
   before truncate on iu_route_attempt
   for each statement execute function fn_iu_append_only();
 alter table iu_route_attempt enable always trigger trg_iu_attempt_append_only;
+create trigger trg_iu_attempt_no_truncate
+  before truncate on iu_route_attempt_default
+  for each statement execute function fn_iu_append_only();
 alter table iu_route_attempt enable always trigger trg_iu_attempt_no_truncate;
+alter table iu_route_attempt_default enable always trigger trg_iu_attempt_no_truncate;
+
+create table iu_outbox_partition (
+  upper_at timestamptz primary key,
+  event_partition text not null unique,
+  attempt_partition text not null unique,
+  created_at timestamptz not null default clock_timestamp(),
+  retired_at timestamptz,
+  events bigint,
+  attempts bigint,
+  first_decisions jsonb,
+  retired_by text,
+  retired_because text,
+  constraint a_retired_partition_tells_what_it_held check (
+    num_nulls(retired_at, events, attempts, first_decisions, retired_by, retired_because) in (0, 6))
+);
+comment on table iu_outbox_partition is
+  'Layer outbox. Partitions of outbox and audit, and what the retired ones held; a row stays when its partition has left.';
+comment on column iu_outbox_partition.upper_at is 'The partition holds events with ids from before this moment, down to the partition before it.';
+comment on column iu_outbox_partition.event_partition is 'Partition of event_outbox.';
+comment on column iu_outbox_partition.attempt_partition is 'Partition of iu_route_attempt with the same bounds.';
+comment on column iu_outbox_partition.created_at is 'When it was made.';
+comment on column iu_outbox_partition.retired_at is 'When it left; null while it is there.';
+comment on column iu_outbox_partition.events is 'Events that left with it.';
+comment on column iu_outbox_partition.attempts is 'Attempts that left with it.';
+comment on column iu_outbox_partition.first_decisions is 'First decisions that left with it, by worker, route and decision.';
+comment on column iu_outbox_partition.retired_by is 'Who asked for it, as claimed.';
+comment on column iu_outbox_partition.retired_because is 'Why.';
+
+create function fn_iu_retention_retired_until()
+  returns timestamptz
+  language sql
+  stable
+  set search_path from current
+as $$
+-- does: the moment before which events have left, or -infinity; called by: conservation, verifications, the way back of L3; locks: none.
+-- raises: nothing.
+select coalesce(max(iu_outbox_partition.upper_at), '-infinity')
+from iu_outbox_partition
+where iu_outbox_partition.retired_at is not null
+$$;
+comment on function fn_iu_retention_retired_until() is
+  'Layer outbox. The moment before which events have been retired; -infinity where none was.';
 
 insert into iu_outbox_epoch (epoch, system_identifier)
 values (1, fn_iu_system_identifier());
@@ -290,23 +376,30 @@ values (
   'A new version of an information unit; dry run until a target is built.');
 
 alter table iu_outbox_epoch owner to iu_core_owner;
+alter table iu_outbox_subject owner to iu_core_owner;
+alter table iu_outbox_partition owner to iu_core_owner;
 alter table event_outbox owner to iu_core_owner;
+alter table event_outbox_default owner to iu_core_owner;
 alter table iu_outbound_route owner to iu_core_owner;
 alter table iu_route_attempt owner to iu_core_owner;
+alter table iu_route_attempt_default owner to iu_core_owner;
 alter function fn_iu_uuid_v7() owner to iu_core_owner;
 alter function fn_iu_system_identifier() owner to iu_core_owner;
 alter function fn_iu_outbox_epoch() owner to iu_core_owner;
 alter function fn_iu_outbox_stamp() owner to iu_core_owner;
-alter function fn_iu_append_only() owner to iu_core_owner;
 alter function fn_iu_stamp_route() owner to iu_core_owner;
+alter function fn_iu_retention_retired_until() owner to iu_core_owner;
 
-revoke all on table iu_outbox_epoch, event_outbox, iu_outbound_route, iu_route_attempt from public;
+revoke all on table iu_outbox_epoch, iu_outbox_subject, iu_outbox_partition, iu_outbound_route, iu_route_attempt,
+  iu_route_attempt_default, event_outbox, event_outbox_default from public;
 revoke all on function fn_iu_uuid_v7() from public;
 revoke all on function fn_iu_system_identifier() from public;
 revoke all on function fn_iu_outbox_epoch() from public;
 revoke all on function fn_iu_outbox_stamp() from public;
-revoke all on function fn_iu_append_only() from public;
 revoke all on function fn_iu_stamp_route() from public;
-grant select on table iu_outbox_epoch, event_outbox, iu_outbound_route, iu_route_attempt
+revoke all on function fn_iu_retention_retired_until() from public;
+grant select on table iu_outbox_epoch, iu_outbox_subject, iu_outbox_partition, event_outbox, iu_outbound_route,
+  iu_route_attempt
   to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_system_identifier() to iu_core_operator, iu_core_auditor;
+grant execute on function fn_iu_retention_retired_until() to iu_core_operator, iu_core_auditor;

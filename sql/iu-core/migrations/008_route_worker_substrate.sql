@@ -1,5 +1,6 @@
 -- does:      installs what the route worker keeps: its cursors (keyset offsets, since the outbox has no delivery state),
---            its dead letters, and the marker that tells a probe from real work and can never be committed.
+--            its dead letters, what it holds back for the sake of order, and the marker that tells a probe from real work and
+--            can never be committed.
 -- called by: macro event-worker.
 -- locks:     creates only; nothing that exists is touched.
 -- raises:    duplicate_table, duplicate_function where foreign objects hold these names.
@@ -124,6 +125,29 @@ alter table iu_route_dead_letter enable always trigger trg_iu_dead_letter_guard;
 alter table iu_route_dead_letter enable always trigger trg_iu_dead_letter_no_delete;
 alter table iu_route_dead_letter enable always trigger trg_iu_dead_letter_no_truncate;
 
+create table iu_route_held (
+  worker_code text collate "C" not null,
+  route_code text collate "C" not null,
+  event_domain text collate "C" not null,
+  event_subject text collate "C" not null,
+  subject_seq bigint not null,
+  event_id uuid not null,
+  xact_id xid8 not null default pg_current_xact_id(),
+  held_at timestamptz not null default clock_timestamp(),
+  constraint iu_route_held_pkey primary key (worker_code, route_code, event_domain, event_subject, subject_seq),
+  constraint an_event_is_held_once unique (event_id, route_code, worker_code)
+);
+comment on table iu_route_held is
+  'Layer worker. Events of ordered routes that wait for the one before them of the same subject; a run releases them.';
+comment on column iu_route_held.worker_code is 'The worker whose cursor has passed the event.';
+comment on column iu_route_held.route_code is 'The route that asks for order.';
+comment on column iu_route_held.event_domain is 'Domain of the subject.';
+comment on column iu_route_held.event_subject is 'The subject.';
+comment on column iu_route_held.subject_seq is 'Place of the event among those of its subject.';
+comment on column iu_route_held.event_id is 'The event.';
+comment on column iu_route_held.xact_id is 'Transaction that held it back.';
+comment on column iu_route_held.held_at is 'Since when.';
+
 create table iu_probe_marker (
   xact_id xid8 primary key default pg_current_xact_id(),
   opened_at timestamptz not null default clock_timestamp(),
@@ -219,10 +243,15 @@ insert into dot_config (key, value)
 values
   ('iu_core.route_worker_max_batch', '10000'),
   ('iu_core.health_max_unrouted_seconds', '300'),
-  ('iu_core.health_max_stall_seconds', '60');
+  ('iu_core.health_max_stall_seconds', '60'),
+  ('iu_core.retention_enabled', 'false'),
+  ('iu_core.retention_keep_days', '30'),
+  ('iu_core.retention_partition_hours', '24'),
+  ('iu_core.retention_partitions_ahead', '7');
 
 alter table iu_route_worker_cursor owner to iu_core_owner;
 alter table iu_route_dead_letter owner to iu_core_owner;
+alter table iu_route_held owner to iu_core_owner;
 alter table iu_probe_marker owner to iu_core_owner;
 alter function fn_iu_dead_letter_guard() owner to iu_core_owner;
 alter function fn_iu_probe_refuse_commit() owner to iu_core_owner;
@@ -230,13 +259,13 @@ alter function fn_iu_in_probe() owner to iu_core_owner;
 alter function fn_iu_probe_begin() owner to iu_core_owner;
 alter function fn_iu_probe_demand() owner to iu_core_owner;
 
-revoke all on table iu_route_worker_cursor, iu_route_dead_letter, iu_probe_marker from public;
+revoke all on table iu_route_worker_cursor, iu_route_dead_letter, iu_route_held, iu_probe_marker from public;
 revoke all on function fn_iu_dead_letter_guard() from public;
 revoke all on function fn_iu_probe_refuse_commit() from public;
 revoke all on function fn_iu_in_probe() from public;
 revoke all on function fn_iu_probe_begin() from public;
 revoke all on function fn_iu_probe_demand() from public;
-grant select on table iu_route_worker_cursor, iu_route_dead_letter, iu_probe_marker
+grant select on table iu_route_worker_cursor, iu_route_dead_letter, iu_route_held, iu_probe_marker
   to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_in_probe() to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_probe_begin() to iu_core_operator;

@@ -1,4 +1,4 @@
--- does:      removes cursors, dead letters and the probe marker, as migration 008 found the schema.
+-- does:      removes cursors, dead letters, held events and the probe marker, as migration 008 found the schema.
 -- called by: the rollback of macro event-worker, after that of 009.
 -- locks:     ACCESS EXCLUSIVE on the tables, taken before the count, so no letter arrives behind it.
 -- raises:    SL001 while a dead letter or an attempt exists.
@@ -24,6 +24,7 @@ $$;
 
 drop table iu_route_worker_cursor;
 drop table iu_route_dead_letter;
+drop table iu_route_held;
 drop table iu_probe_marker;
 drop function fn_iu_probe_demand();
 drop function fn_iu_probe_begin();
@@ -34,5 +35,9 @@ delete from dot_config
 where dot_config.key in (
   'iu_core.route_worker_max_batch',
   'iu_core.health_max_unrouted_seconds',
-  'iu_core.health_max_stall_seconds'
+  'iu_core.health_max_stall_seconds',
+  'iu_core.retention_enabled',
+  'iu_core.retention_keep_days',
+  'iu_core.retention_partition_hours',
+  'iu_core.retention_partitions_ahead'
 );

@@ -1,4 +1,4 @@
--- does:      removes the functions and views of the route worker, as migration 009 found the schema.
+-- does:      removes the views of the route worker, and guards its functions, whose rollbacks come next.
 -- called by: the rollback of macro event-worker, before that of 008.
 -- locks:     SHARE ROW EXCLUSIVE on audit and dead letters, taken before the count, so nothing arrives behind it.
 -- raises:    SL001 while an attempt or a dead letter exists.
@@ -25,18 +25,3 @@ $$;
 drop view v_iu_route_dead_letter_open;
 drop view v_iu_event_backlog;
 drop view v_iu_route_attempt_summary;
-drop function fn_iu_outbox_rebase(text, text);
-drop function fn_iu_gate_wait(text);
-drop function fn_iu_gate_close(text, text, text);
-drop function fn_iu_conservation();
-drop function fn_iu_route_worker_health();
-drop function fn_iu_horizon_blocker();
-drop function fn_iu_route_dead_letter_replay(uuid, text, text);
-drop function fn_iu_route_worker_run(text, integer);
-drop function fn_iu_worker_no_op(text);
-drop function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text);
-drop function fn_iu_route_decide(text, uuid[], text, integer);
-drop function fn_iu_route_seam_fails_closed();
-drop function fn_iu_route_deliver(text, uuid, jsonb);
-drop function fn_iu_delivery_open(text);
-drop function fn_iu_worker_lock_key();

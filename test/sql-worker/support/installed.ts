@@ -11,6 +11,18 @@ export const BASE_FILES = [
 export const UNIT_FILES = ['sql/iu-core/migrations/004_information_unit.sql'];
 export const WORKER_FILES = [
   'sql/iu-core/migrations/008_route_worker_substrate.sql',
+  'sql/iu-core/functions/gates.sql',
+  'sql/iu-core/functions/delivery_seam.sql',
+  'sql/iu-core/functions/subject_order.sql',
+  'sql/iu-core/functions/route_decide.sql',
+  'sql/iu-core/functions/route_worker_pass.sql',
+  'sql/iu-core/functions/route_worker_run.sql',
+  'sql/iu-core/functions/blocked_release.sql',
+  'sql/iu-core/functions/dead_letter_replay.sql',
+  'sql/iu-core/functions/retention.sql',
+  'sql/iu-core/functions/worker_health.sql',
+  'sql/iu-core/functions/conservation.sql',
+  'sql/iu-core/functions/outbox_rebase.sql',
   'sql/iu-core/migrations/009_route_worker_functions.sql',
   'sql/iu-core/runtime/060_route_worker_register_inert.sql',
 ];

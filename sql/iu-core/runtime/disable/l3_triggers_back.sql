@@ -1,21 +1,30 @@
 -- does:      way back of L3: switches the triggers on as they were, and writes the events that were missed: one
 --            version_applied for each version after the first that has none, in the order the versions were written.
--- called by: operators, first of the ways back.
--- locks:     SHARE ROW EXCLUSIVE on the tables of the triggers, so that no version slips through in between.
+--            Where retention has let events go, older versions count only if they were written since L3: the others had
+--            theirs.
+-- called by: the rollback of macro disable-outbound-fully; operators, first of the ways back.
+-- locks:     SHARE ROW EXCLUSIVE on the versions and the tables of the triggers: no version slips through in between, and
+--            a second way back at the same moment finds the events of the first.
 -- raises:    lock_not_available where a writer holds a table longer than lock_timeout.
 
 do $$
 declare
   v_trigger record;
+  v_off_since timestamptz;
   v_written bigint := 0;
 begin
+  if to_regclass('unit_version') is not null then
+    lock table unit_version in share row exclusive mode;
+  end if;
+
   for v_trigger in
     select switched_off.*
     from dot_config
     cross join lateral jsonb_to_recordset(dot_config.value::jsonb)
-      as switched_off (relation text, trigger text, fires text)
+      as switched_off (relation text, trigger text, fires text, since timestamptz)
     where dot_config.key = 'iu_core.l3_triggers_off'
   loop
+    v_off_since := least(v_off_since, v_trigger.since);
     if exists (
       select
       from pg_trigger as t
@@ -30,15 +39,24 @@ begin
   end loop;
 
   if to_regclass('unit_version') is not null then
+    -- A clock may have been set back: within its unit a version never comes before the one it follows.
     execute $missed$
       with
-        missed as materialized (
+        missed as (
           select
-            unit_version.*,
-            information_unit.unit_code
+            unit_version.id,
+            unit_version.unit_id,
+            unit_version.version_seq,
+            unit_version.content_sha256,
+            unit_version.created_by,
+            max(unit_version.created_at) over (
+              partition by unit_version.unit_id
+              order by unit_version.version_seq
+            ) as written_at
           from unit_version
-          join information_unit on information_unit.id = unit_version.unit_id
           where unit_version.version_seq > 1
+            and unit_version.created_at >= fn_iu_retention_retired_until()
+            and unit_version.created_at >= $1
             and not exists (
               select
               from event_outbox
@@ -46,29 +64,37 @@ begin
                 and event_outbox.event_domain = 'iu'
                 and event_outbox.event_type = 'version_applied'
             )
-          order by unit_version.created_at, unit_version.id
+        ),
+        ordered as materialized (
+          select
+            missed.*,
+            information_unit.unit_code
+          from missed
+          join information_unit on information_unit.id = missed.unit_id
+          order by missed.written_at, missed.unit_id, missed.version_seq
         ),
         written as (
           select fn_iu_emit_event(
             'iu',
             'version_applied',
-            missed.unit_code,
-            missed.id,
+            ordered.unit_code,
+            ordered.id,
             jsonb_build_object(
-              'unit_id', missed.unit_id,
-              'unit_code', missed.unit_code,
-              'version_id', missed.id,
-              'version_seq', missed.version_seq,
-              'content_sha256', missed.content_sha256
+              'unit_id', ordered.unit_id,
+              'unit_code', ordered.unit_code,
+              'version_id', ordered.id,
+              'version_seq', ordered.version_seq,
+              'content_sha256', ordered.content_sha256
             ),
-            missed.created_by
+            ordered.created_by
           ) as event_id
-          from missed
+          from ordered
         )
       select count(written.event_id)
       from written
     $missed$
-    into v_written;
+    into v_written
+    using v_off_since;
   end if;
 
   delete from dot_config

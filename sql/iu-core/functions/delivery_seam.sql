@@ -1,0 +1,131 @@
+-- does:      installs the delivery seam (unbuilt: it raises), the reading of its gates, and the routes as they are now.
+-- called by: macro event-worker.
+-- locks:     creates only; nothing that exists is touched.
+-- raises:    duplicate_function where foreign objects hold these names.
+
+create function fn_iu_delivery_open(p_route_code text)
+  returns boolean
+  language sql
+  stable
+  set search_path from current
+as $$
+-- does: whether a live route may deliver: the delivery gate is open and the list names the route.
+-- called by: fn_iu_routes_now, replay; locks: none; raises: nothing, never returns null.
+select fn_iu_gate_open('iu_core.delivery_enabled')
+  and exists (
+    select
+    from dot_config
+    where dot_config.key = 'iu_core.delivery_live_routes'
+      and p_route_code = any (regexp_split_to_array(btrim(dot_config.value), '\s*,\s*'))
+  )
+$$;
+comment on function fn_iu_delivery_open(text) is
+  'Layer worker. Whether a live route may deliver: iu_core.delivery_enabled is true and iu_core.delivery_live_routes names it.';
+
+create function fn_iu_route_deliver(p_route_code text, p_event_id uuid, p_request jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path from current
+as $$
+-- does: the delivery seam: hands one event to the target of a live route; unbuilt, so it always raises.
+-- called by: fn_iu_route_worker_pass and fn_iu_route_decide, only for a live route behind open delivery gates.
+-- locks: none.
+-- raises: feature_not_supported.
+begin
+  raise exception using
+    errcode = 'feature_not_supported',
+    message = format('delivery is not built: route %s, event %s', coalesce(p_route_code, '-'), coalesce(p_event_id::text, '-')),
+    hint = 'Set the route to dry_run. Nothing was delivered.';
+end
+$$;
+comment on function fn_iu_route_deliver(text, uuid, jsonb) is
+  'Layer worker. The delivery seam; raises feature_not_supported until it is built.';
+
+create function fn_iu_route_seam_fails_closed()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path from current
+as $$
+-- does: calls the seam for nothing and tells whether it refused as unbuilt; called by: checks W7 and L5.
+-- locks: none; raises: nothing.
+begin
+  perform fn_iu_route_deliver(null, null, '{}');
+  return false;
+exception
+  when feature_not_supported then
+    return true;
+  when others then
+    return false;
+end
+$$;
+comment on function fn_iu_route_seam_fails_closed() is
+  'Layer worker. Whether the delivery seam refuses as unbuilt, found out by calling it for no event.';
+
+create function fn_iu_routes_now()
+  returns table (
+    route_code text,
+    event_domain text,
+    event_type text,
+    event_filter jsonpath,
+    target_kind text,
+    target_ref text,
+    decision text,
+    is_ordered boolean,
+    after_dead_letter text
+  )
+  language sql
+  stable
+  rows 20
+  set search_path from current
+as $$
+-- does: the enabled routes, each with what it does with an event at this moment: dry_run, live, or blocked by a gate.
+-- called by: fn_iu_route_worker_pass, fn_iu_route_decide, the releases, once a statement; locks: none; raises: nothing.
+select
+  iu_outbound_route.route_code,
+  iu_outbound_route.event_domain,
+  iu_outbound_route.event_type,
+  iu_outbound_route.event_filter,
+  iu_outbound_route.target_kind,
+  iu_outbound_route.target_ref,
+  case
+    when iu_outbound_route.dry_run then 'dry_run'
+    when fn_iu_delivery_open(iu_outbound_route.route_code) then 'live'
+    else 'blocked'
+  end,
+  iu_outbound_route.ordered_by_subject,
+  iu_outbound_route.after_dead_letter
+from iu_outbound_route
+where iu_outbound_route.enabled
+$$;
+comment on function fn_iu_routes_now() is
+  'Layer worker. The enabled routes, each with the decision it makes now: dry_run, live or blocked.';
+
+create function fn_iu_route_takes(p_event_filter jsonpath, p_payload jsonb)
+  returns boolean
+  language sql
+  immutable
+  set search_path from current
+as $$
+-- does: whether a filter takes a payload: its first item is there and is neither false nor null.
+-- called by: fn_iu_route_worker_pass, fn_iu_route_decide, where a route has a filter; locks: none.
+-- raises: whatever the path raises.
+select coalesce(jsonb_path_query_first(p_payload, p_event_filter) not in ('false', 'null'), false)
+$$;
+comment on function fn_iu_route_takes(jsonpath, jsonb) is
+  'Layer worker. Whether a route''s filter takes a payload: the first item of the path is there and neither false nor null.';
+
+alter function fn_iu_delivery_open(text) owner to iu_core_owner;
+alter function fn_iu_route_deliver(text, uuid, jsonb) owner to iu_core_owner;
+alter function fn_iu_route_seam_fails_closed() owner to iu_core_owner;
+alter function fn_iu_routes_now() owner to iu_core_owner;
+alter function fn_iu_route_takes(jsonpath, jsonb) owner to iu_core_owner;
+
+revoke all on function fn_iu_delivery_open(text) from public;
+revoke all on function fn_iu_route_deliver(text, uuid, jsonb) from public;
+revoke all on function fn_iu_route_seam_fails_closed() from public;
+revoke all on function fn_iu_routes_now() from public;
+revoke all on function fn_iu_route_takes(jsonpath, jsonb) from public;
+grant execute on function fn_iu_route_deliver(text, uuid, jsonb) to iu_core_operator, iu_core_auditor;
+grant execute on function fn_iu_route_seam_fails_closed() to iu_core_operator, iu_core_auditor;

@@ -1,0 +1,395 @@
+-- does:      installs the partitions of outbox and audit along time, and the leaving of what has long been decided.
+-- called by: macro event-worker.
+-- locks:     creates only; nothing that exists is touched.
+-- raises:    duplicate_function where foreign objects hold these names.
+
+create function fn_iu_uuid_v7_at(p_moment timestamptz)
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path from current
+as $$
+-- does: the lowest uuid v7 of a moment, for bounds of partitions; called by: retention; locks: none; raises: nothing.
+select encode(
+  substring(int8send((extract(epoch from p_moment) * 1000)::bigint) from 3) || '\x70008000000000000000'::bytea, 'hex')::uuid
+$$;
+comment on function fn_iu_uuid_v7_at(timestamptz) is 'Layer worker. The lowest uuid v7 of a moment.';
+
+create function fn_iu_retention_boundary(p_moment timestamptz)
+  returns timestamptz
+  language sql
+  stable
+  set search_path from current
+as $$
+-- does: the first boundary of partitions after a moment: whole multiples of the configured hours, in UTC.
+-- called by: fn_iu_retention_prepare, fn_iu_retention_plan; locks: none; raises: config_file_error.
+select to_timestamp(
+  (floor(extract(epoch from p_moment) / (hours.width * 3600)) + 1) * hours.width * 3600)
+from (select fn_iu_config_positive_int('iu_core.retention_partition_hours') as width) as hours
+$$;
+comment on function fn_iu_retention_boundary(timestamptz) is 'Layer worker. The first boundary of partitions after a moment.';
+
+create function fn_iu_retention_attach(p_upper_at timestamptz, p_lower_at timestamptz)
+  returns text
+  language plpgsql
+  volatile
+  set search_path from current
+as $$
+-- does: makes the partitions of outbox and audit for one stretch of time, with their own guards against TRUNCATE.
+-- called by: fn_iu_retention_prepare.
+-- locks: SHARE UPDATE EXCLUSIVE on outbox and audit, ACCESS EXCLUSIVE on their default partitions, which are empty.
+-- raises: lock_not_available after lock_timeout; check_violation where a default partition holds rows of that time.
+declare
+  v_suffix constant text := '_to_' || to_char(p_upper_at at time zone 'UTC', 'YYYYMMDD_HH24');
+  v_table text;
+begin
+  foreach v_table in array array['event_outbox', 'iu_route_attempt'] loop
+    execute format('create table %I (like %I including all)', v_table || v_suffix, v_table);
+    execute format('comment on table %I is %L', v_table || v_suffix,
+      format('Layer outbox. Rows of %s with event ids from before %s.', v_table, p_upper_at));
+    execute format('revoke all on table %I from public', v_table || v_suffix);
+    execute format('create trigger %I before truncate on %I for each statement execute function fn_iu_append_only()',
+      case v_table when 'event_outbox' then 'trg_iu_outbox_no_truncate' else 'trg_iu_attempt_no_truncate' end, v_table || v_suffix);
+    execute format('alter table %I enable always trigger %I',
+      v_table || v_suffix, case v_table when 'event_outbox' then 'trg_iu_outbox_no_truncate' else 'trg_iu_attempt_no_truncate' end);
+    execute format('alter table %I attach partition %I for values from (%L) to (%L)', v_table, v_table || v_suffix,
+      fn_iu_uuid_v7_at(p_lower_at)::text, fn_iu_uuid_v7_at(p_upper_at)::text);
+  end loop;
+  insert into iu_outbox_partition (upper_at, event_partition, attempt_partition)
+  values (p_upper_at, 'event_outbox' || v_suffix, 'iu_route_attempt' || v_suffix);
+  return 'event_outbox' || v_suffix;
+end
+$$;
+comment on function fn_iu_retention_attach(timestamptz, timestamptz) is
+  'Layer worker. Makes the partitions of outbox and audit for one stretch of time.';
+
+create function fn_iu_retention_adopt(p_upper_at timestamptz)
+  returns text
+  language plpgsql
+  volatile
+  set search_path from current
+as $$
+-- does: turns the default partitions, with the rows they hold, into partitions of the time before a boundary, and makes new,
+--       empty default ones. Once in the life of an installation, and after the preparing had stopped for long.
+-- called by: fn_iu_retention_prepare, where a default partition holds rows and no other partition lies before the boundary.
+-- locks: ACCESS EXCLUSIVE on outbox and audit while the rows are checked against the bound (about 0.3 s a million).
+-- raises: lock_not_available after lock_timeout; check_violation where a row lies behind the boundary.
+declare
+  v_suffix constant text := '_to_' || to_char(p_upper_at at time zone 'UTC', 'YYYYMMDD_HH24');
+  v_lower_at constant timestamptz := (select max(iu_outbox_partition.upper_at) from iu_outbox_partition);
+  v_table text;
+  v_trigger text;
+begin
+  foreach v_table in array array['event_outbox', 'iu_route_attempt'] loop
+    v_trigger := case v_table when 'event_outbox' then 'trg_iu_outbox_no_truncate' else 'trg_iu_attempt_no_truncate' end;
+    execute format('alter table %I detach partition %I', v_table, v_table || '_default');
+    execute format('alter table %I rename to %I', v_table || '_default', v_table || v_suffix);
+    execute format('alter table %I attach partition %I for values from (%s) to (%L)', v_table, v_table || v_suffix,
+      case when v_lower_at is null then 'minvalue' else quote_literal(fn_iu_uuid_v7_at(v_lower_at)::text) end,
+      fn_iu_uuid_v7_at(p_upper_at)::text);
+    execute format('comment on table %I is %L', v_table || v_suffix,
+      format('Layer outbox. Rows of %s with event ids from before %s.', v_table, p_upper_at));
+    execute format('create table %I partition of %I default', v_table || '_default', v_table);
+    execute format('comment on table %I is %L', v_table || '_default',
+      format('Layer outbox. Rows of %s whose event lies in no other partition; nothing is ever refused.', v_table));
+    execute format('revoke all on table %I from public', v_table || '_default');
+    execute format('create trigger %I before truncate on %I for each statement execute function fn_iu_append_only()',
+      v_trigger, v_table || '_default');
+    execute format('alter table %I enable always trigger %I', v_table || '_default', v_trigger);
+  end loop;
+  insert into iu_outbox_partition (upper_at, event_partition, attempt_partition)
+  values (p_upper_at, 'event_outbox' || v_suffix, 'iu_route_attempt' || v_suffix);
+  return 'event_outbox' || v_suffix;
+end
+$$;
+comment on function fn_iu_retention_adopt(timestamptz) is
+  'Layer worker. Turns filled default partitions into partitions of the time before a boundary, and makes new ones.';
+
+create function fn_iu_retention_prepare()
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer
+  set search_path from current
+as $$
+-- does: makes the partitions of the coming time, so that events land in them; nothing where they are there already. Whoever
+--       never calls it loses nothing: the default partitions take every row.
+-- called by: the drain and retention workflows.
+-- locks: an advisory lock against itself; those of fn_iu_retention_attach and fn_iu_retention_adopt, under lock_timeout.
+-- raises: lock_not_available; config_file_error where a limit is not configured.
+declare
+  v_ahead constant integer := fn_iu_config_positive_int('iu_core.retention_partitions_ahead');
+  v_hours constant interval := make_interval(hours => fn_iu_config_positive_int('iu_core.retention_partition_hours'));
+  v_created text[] := '{}';
+  v_adopted text;
+  v_upper_at timestamptz := fn_iu_retention_boundary(clock_timestamp());
+  v_last_at timestamptz;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('iu_core retention in ' || current_schema(), 0));
+  select max(iu_outbox_partition.upper_at)
+  into v_last_at
+  from iu_outbox_partition;
+  if v_last_at is null or v_last_at < v_upper_at then
+    -- Time has run past the partitions that there are: what came since lies in the default partitions.
+    if exists (select from event_outbox_default) or exists (select from iu_route_attempt_default) then
+      if not exists (select from event_outbox_default where event_outbox_default.id < fn_iu_uuid_v7_at(v_last_at))
+        and not exists (
+          select
+          from iu_route_attempt_default
+          where iu_route_attempt_default.idempotency_key < fn_iu_uuid_v7_at(v_last_at)::text
+        )
+        and not exists (select from event_outbox_default where event_outbox_default.id >= fn_iu_uuid_v7_at(v_upper_at))
+      then
+        v_adopted := fn_iu_retention_adopt(v_upper_at);
+        v_created := v_created || v_adopted;
+      end if;
+    else
+      v_created := v_created || fn_iu_retention_attach(v_upper_at, coalesce(v_last_at, v_upper_at - v_hours));
+    end if;
+    v_last_at := v_upper_at;
+  end if;
+  while v_last_at < v_upper_at + v_ahead * v_hours loop
+    exit when exists (
+      select
+      from event_outbox_default
+      where event_outbox_default.id >= fn_iu_uuid_v7_at(v_last_at)
+        and event_outbox_default.id < fn_iu_uuid_v7_at(v_last_at + v_hours)
+    );
+    v_created := v_created || fn_iu_retention_attach(v_last_at + v_hours, v_last_at);
+    v_last_at := v_last_at + v_hours;
+  end loop;
+  return jsonb_build_object('created', to_jsonb(v_created), 'adopted', v_adopted);
+end
+$$;
+comment on function fn_iu_retention_prepare() is
+  'Layer worker. Makes the partitions of the coming time where they are missing; answers which it made.';
+
+create function fn_iu_retention_stays_because(p_upper_at timestamptz)
+  returns text
+  language plpgsql
+  stable
+  set search_path from current
+as $$
+-- does: why a partition has to stay, or null: too young, older ones are still there, a cursor has not passed it, or events
+--       of it are held or blocked.
+-- called by: fn_iu_retention_plan, fn_iu_retention_drop; locks: none; raises: config_file_error.
+declare
+  v_keep constant interval := make_interval(days => fn_iu_config_positive_int('iu_core.retention_keep_days'));
+  v_upper constant uuid := fn_iu_uuid_v7_at(p_upper_at);
+  v_lower constant uuid := coalesce(
+    (
+      select fn_iu_uuid_v7_at(max(iu_outbox_partition.upper_at))
+      from iu_outbox_partition
+      where iu_outbox_partition.upper_at < p_upper_at
+    ),
+    '00000000-0000-0000-0000-000000000000');
+  v_partition constant text := (
+    select iu_outbox_partition.event_partition
+    from iu_outbox_partition
+    where iu_outbox_partition.upper_at = p_upper_at
+  );
+  v_cursor iu_route_worker_cursor;
+  v_has_passed boolean;
+begin
+  if p_upper_at > clock_timestamp() - v_keep then
+    return format('kept for %s days', extract(day from v_keep));
+  end if;
+  if exists (
+    select
+    from iu_outbox_partition
+    where iu_outbox_partition.upper_at < p_upper_at
+      and iu_outbox_partition.retired_at is null
+      and fn_iu_retention_stays_because(iu_outbox_partition.upper_at) is not null
+  ) then
+    return 'an older partition stays';
+  end if;
+  for v_cursor in
+    select iu_route_worker_cursor.*
+    from iu_route_worker_cursor
+    order by iu_route_worker_cursor.cursor_code
+  loop
+    execute format(
+      'select not exists (select from %I as e where (e.epoch, e.xact_id, e.created_at, e.id) > ($1, $2, $3, $4))', v_partition)
+    into v_has_passed
+    using
+      coalesce(v_cursor.cursor_epoch, 0), coalesce(v_cursor.cursor_xact_id, '0'),
+      coalesce(v_cursor.cursor_created_at, '-infinity'),
+      coalesce(v_cursor.cursor_event_id, '00000000-0000-0000-0000-000000000000');
+    if not v_has_passed then
+      return format('cursor %s has not passed it', v_cursor.cursor_code);
+    end if;
+  end loop;
+  if exists (
+    select
+    from iu_route_held
+    where iu_route_held.event_id >= v_lower
+      and iu_route_held.event_id < v_upper
+  ) then
+    return 'events of it are held back for the order of their subject';
+  end if;
+  if exists (
+    select
+    from fn_iu_route_blocked(null) as blocked
+    where blocked.event_id >= v_lower
+      and blocked.event_id < v_upper
+  ) then
+    return 'events of it are blocked; release them first';
+  end if;
+  return null;
+end
+$$;
+comment on function fn_iu_retention_stays_because(timestamptz) is
+  'Layer worker. Why a partition has to stay; null where it may leave.';
+
+create function fn_iu_retention_plan()
+  returns jsonb
+  language plpgsql
+  stable
+  security definer
+  set search_path from current
+as $$
+-- does: what retention would do now, oldest partition first: which leave with how many rows, which stay and why.
+-- called by: the retention workflow, operators; locks: none; raises: config_file_error.
+declare
+  v_keep_days constant integer := fn_iu_config_positive_int('iu_core.retention_keep_days');
+  v_partition iu_outbox_partition;
+  v_because text;
+  v_events bigint;
+  v_attempts bigint;
+  v_partitions jsonb := '[]';
+begin
+  for v_partition in
+    select iu_outbox_partition.*
+    from iu_outbox_partition
+    where iu_outbox_partition.retired_at is null
+    order by iu_outbox_partition.upper_at
+  loop
+    v_because := fn_iu_retention_stays_because(v_partition.upper_at);
+    execute format('select (select count(*) from %I), (select count(*) from %I)',
+      v_partition.event_partition, v_partition.attempt_partition)
+    into v_events, v_attempts;
+    v_partitions := v_partitions || jsonb_build_object(
+      'partition', v_partition.event_partition,
+      'upper_at', v_partition.upper_at,
+      'events', v_events,
+      'attempts', v_attempts,
+      'leaves', v_because is null,
+      'stays_because', v_because
+    );
+  end loop;
+  return jsonb_build_object(
+    'enabled', fn_iu_gate_open('iu_core.retention_enabled'),
+    'keep_days', v_keep_days,
+    'cutoff', clock_timestamp() - make_interval(days => v_keep_days),
+    'partitions', v_partitions,
+    'default_rows', (select count(*) from event_outbox_default)
+  );
+end
+$$;
+comment on function fn_iu_retention_plan() is
+  'Layer worker. What retention would do now: partitions that leave, partitions that stay and why. Changes nothing.';
+
+create function fn_iu_retention_drop(p_partition text, p_actor text, p_reason text)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer
+  set search_path from current
+as $$
+-- does: lets one partition of events leave together with its attempts, and keeps what it held in iu_outbox_partition. Dead
+--       letters stay: they carry their event.
+-- called by: the retention workflow, one transaction for each partition.
+-- locks: ACCESS EXCLUSIVE on outbox and audit for the moment of leaving, under lock_timeout (500 ms where none is set).
+-- raises: SL008 while the gate iu_core.retention_enabled is closed, for a name that is no partition, or one that has to
+--         stay; invalid_parameter_value without actor or reason; lock_not_available.
+declare
+  v_partition iu_outbox_partition;
+  v_because text;
+  v_events bigint;
+  v_attempts bigint;
+  v_first_decisions jsonb;
+begin
+  if (p_actor ~ '\S') is not true or (p_reason ~ '\S') is not true then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = 'retention names who asks for it and why',
+      hint = 'Give actor and reason. Nothing was changed.';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('iu_core retention in ' || current_schema(), 0));
+  select iu_outbox_partition.*
+  into v_partition
+  from iu_outbox_partition
+  where iu_outbox_partition.event_partition = p_partition
+    and iu_outbox_partition.retired_at is null;
+  v_because := case
+    when not found then 'it is no partition that is there'
+    when fn_iu_gate_open('iu_core.retention_enabled') is not true then 'the gate iu_core.retention_enabled is closed'
+    else fn_iu_retention_stays_because(v_partition.upper_at)
+  end;
+  if v_because is not null then
+    raise exception using
+      errcode = 'SL008',
+      message = format('partition %s may not leave: %s', coalesce(p_partition, 'null'), v_because),
+      hint = 'See fn_iu_retention_plan. Nothing was changed.';
+  end if;
+  if current_setting('lock_timeout') in ('0', '0ms') then
+    perform set_config('lock_timeout', '500ms', true);
+  end if;
+
+  execute format('select count(*) from %I', v_partition.event_partition) into v_events;
+  execute format(
+    $counted$
+      select coalesce(sum(counted.attempts), 0), coalesce(jsonb_agg(to_jsonb(counted) - 'attempts'), '[]')
+      from (
+        select
+          a.worker_code,
+          a.route_code,
+          a.decision,
+          count(*) filter (where a.attempt_no = 1) as first_attempts,
+          count(*) as attempts
+        from %I as a
+        group by a.worker_code, a.route_code, a.decision
+      ) as counted
+    $counted$,
+    v_partition.attempt_partition)
+  into v_attempts, v_first_decisions;
+
+  lock table event_outbox, iu_route_attempt in access exclusive mode;
+  execute format('drop table %I', v_partition.event_partition);
+  execute format('drop table %I', v_partition.attempt_partition);
+  update iu_outbox_partition
+  set
+    retired_at = clock_timestamp(),
+    events = v_events,
+    attempts = v_attempts,
+    first_decisions = v_first_decisions,
+    retired_by = p_actor,
+    retired_because = p_reason
+  where iu_outbox_partition.upper_at = v_partition.upper_at;
+  return jsonb_build_object('partition', p_partition, 'events', v_events, 'attempts', v_attempts);
+end
+$$;
+comment on function fn_iu_retention_drop(text, text, text) is
+  'Layer worker. Lets one partition of decided events leave with its attempts; refuses unless the plan lets it.';
+
+alter function fn_iu_uuid_v7_at(timestamptz) owner to iu_core_owner;
+alter function fn_iu_retention_boundary(timestamptz) owner to iu_core_owner;
+alter function fn_iu_retention_attach(timestamptz, timestamptz) owner to iu_core_owner;
+alter function fn_iu_retention_adopt(timestamptz) owner to iu_core_owner;
+alter function fn_iu_retention_prepare() owner to iu_core_owner;
+alter function fn_iu_retention_stays_because(timestamptz) owner to iu_core_owner;
+alter function fn_iu_retention_plan() owner to iu_core_owner;
+alter function fn_iu_retention_drop(text, text, text) owner to iu_core_owner;
+
+revoke all on function fn_iu_uuid_v7_at(timestamptz) from public;
+revoke all on function fn_iu_retention_boundary(timestamptz) from public;
+revoke all on function fn_iu_retention_attach(timestamptz, timestamptz) from public;
+revoke all on function fn_iu_retention_adopt(timestamptz) from public;
+revoke all on function fn_iu_retention_prepare() from public;
+revoke all on function fn_iu_retention_stays_because(timestamptz) from public;
+revoke all on function fn_iu_retention_plan() from public;
+revoke all on function fn_iu_retention_drop(text, text, text) from public;
+grant execute on function fn_iu_retention_prepare() to iu_core_worker, iu_core_operator;
+grant execute on function fn_iu_retention_plan() to iu_core_operator, iu_core_auditor;
+grant execute on function fn_iu_retention_drop(text, text, text) to iu_core_operator;

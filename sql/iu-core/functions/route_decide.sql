@@ -1,0 +1,215 @@
+-- does:      installs the deciding about events by name, which replays and releases use, and the recording of a failure.
+-- called by: macro event-worker.
+-- locks:     creates only; nothing that exists is touched.
+-- raises:    duplicate_function where foreign objects hold these names.
+
+create function fn_iu_route_decide(
+  p_worker_code text,
+  p_event_ids uuid[],
+  p_route_code text default null,
+  p_again boolean default false,
+  p_detail jsonb default '{}'
+)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path from current
+as $$
+-- does: routes named events as their routes are now, in one statement, in the order of their subjects: the first decision
+--       where there is none yet, or, again, one more attempt under the same key. An event that has been retired is taken
+--       from its dead letter. Answers how many attempts it wrote.
+-- called by: replay, release of held and of blocked events.
+-- locks: the new rows; the caller holds the dead letter, the held row, or the cursor.
+-- raises: whatever a filter or the seam raises, which records nothing of the set.
+declare
+  v_recorded integer;
+begin
+  with
+    asked as materialized (
+      select event_outbox.*
+      from event_outbox
+      where event_outbox.id = any (p_event_ids)
+      union all
+      select kept.*
+      from iu_route_dead_letter
+      cross join lateral jsonb_populate_record(null::event_outbox, iu_route_dead_letter.event) as kept
+      where iu_route_dead_letter.event_id = any (p_event_ids)
+        and iu_route_dead_letter.route_code is not distinct from p_route_code
+        and iu_route_dead_letter.worker_code = p_worker_code
+        and not exists (
+          select
+          from event_outbox
+          where event_outbox.id = iu_route_dead_letter.event_id
+        )
+    ),
+    matched as (
+      select
+        asked.id as event_id,
+        asked.event_subject,
+        asked.subject_seq,
+        asked.payload,
+        route.route_code,
+        route.target_kind,
+        route.target_ref,
+        coalesce(route.decision, 'no_route') as decision,
+        asked.id::text || ':' || coalesce(route.route_code, '-') || ':' || p_worker_code as idempotency_key
+      from asked
+      left join fn_iu_routes_now() as route
+        on route.event_domain = asked.event_domain
+        and route.event_type = asked.event_type
+        and (route.event_filter is null or fn_iu_route_takes(route.event_filter, asked.payload))
+        and (p_route_code is null or route.route_code = p_route_code)
+      where p_route_code is null
+        or route.route_code is not null
+    ),
+    undecided as materialized (
+      select
+        matched.*,
+        1 + greatest(
+          (
+            select coalesce(max(iu_route_attempt.attempt_no), 0)
+            from iu_route_attempt
+            where iu_route_attempt.idempotency_key = matched.idempotency_key
+          ),
+          (
+            select coalesce(max((iu_route_dead_letter.last_attempt ->> 'attempt_no')::integer), 0)
+            from iu_route_dead_letter
+            where iu_route_dead_letter.idempotency_key = matched.idempotency_key
+          )
+        ) as attempt_no
+      from matched
+    ),
+    delivered as materialized (
+      select
+        undecided.*,
+        case
+          when undecided.decision = 'live' then fn_iu_route_deliver(
+            undecided.route_code,
+            undecided.event_id,
+            jsonb_build_object(
+              'route_code', undecided.route_code,
+              'event_ref', undecided.event_id,
+              'target_kind', undecided.target_kind,
+              'target_ref', undecided.target_ref,
+              'idempotency_key', undecided.event_id::text || ':' || undecided.route_code,
+              'safe_payload', undecided.payload
+            ))
+        end as outcome
+      from undecided
+      where p_again
+        or undecided.attempt_no = 1
+      order by undecided.route_code, undecided.event_subject, undecided.subject_seq, undecided.event_id
+    ),
+    recorded as (
+      insert into iu_route_attempt (
+        idempotency_key, attempt_no, event_id, route_code, worker_code, decision, status, delivered,
+        target_kind, target_ref, failure_code, detail)
+      select
+        delivered.idempotency_key,
+        delivered.attempt_no,
+        delivered.event_id,
+        delivered.route_code,
+        p_worker_code,
+        coalesce(delivered.outcome ->> 'status', delivered.decision),
+        coalesce(
+          delivered.outcome ->> 'status',
+          case delivered.decision when 'no_route' then 'skipped' else delivered.decision end),
+        coalesce((delivered.outcome ->> 'delivered')::boolean, false),
+        delivered.target_kind,
+        delivered.target_ref,
+        case when delivered.outcome ->> 'status' = 'failed' then coalesce(delivered.outcome ->> 'code', 'target_failed') end,
+        coalesce(delivered.outcome -> 'detail', '{}') || p_detail
+      from delivered
+      returning 1
+    )
+  select count(*)
+  into v_recorded
+  from recorded;
+  return v_recorded;
+end
+$$;
+comment on function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) is
+  'Layer worker. Routes named events as their routes are now: first decisions, or one more attempt under the same key; returns how many.';
+
+create function fn_iu_route_record_failure(
+  p_worker_code text,
+  p_event_id uuid,
+  p_route_code text,
+  p_attempt_no integer,
+  p_failure_code text,
+  p_sqlstate text,
+  p_message text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path from current
+as $$
+-- does: records a failed attempt and its dead letter: a new snapshot, or the newest failure of the letter that is there.
+-- called by: fn_iu_route_worker_fail, replay, the releases.
+-- locks: the letter's row.
+-- raises: nothing of its own.
+declare
+  v_key constant text := p_event_id::text || ':' || coalesce(p_route_code, '-') || ':' || p_worker_code;
+  v_detail constant jsonb := jsonb_build_object('sqlstate', p_sqlstate, 'message', left(p_message, 2000));
+  v_fingerprint constant text := left(encode(sha256(convert_to(
+    coalesce(p_route_code, '-') || ' ' || p_failure_code || ' ' || p_sqlstate || ' '
+      || regexp_replace(p_message, '''[^'']*''|"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|\d+', '#', 'g'),
+    'UTF8')), 'hex'), 16);
+begin
+  with
+    tried as (
+      insert into iu_route_attempt (
+        idempotency_key, attempt_no, event_id, route_code, worker_code, decision, status,
+        target_kind, target_ref, failure_code, detail)
+      select
+        v_key, p_attempt_no, p_event_id, p_route_code, p_worker_code, 'failed', 'failed',
+        iu_outbound_route.target_kind, iu_outbound_route.target_ref, p_failure_code, v_detail
+      from (values (p_route_code)) as failed (route_code)
+      left join iu_outbound_route on iu_outbound_route.route_code = failed.route_code
+      returning iu_route_attempt.*
+    )
+  insert into iu_route_dead_letter (
+    idempotency_key, event_id, route_code, worker_code, event, route, last_attempt,
+    failure_code, failure_detail, fingerprint)
+  select
+    v_key, p_event_id, p_route_code, p_worker_code,
+    to_jsonb(event_outbox), to_jsonb(iu_outbound_route), to_jsonb(tried),
+    p_failure_code, v_detail, v_fingerprint
+  from tried
+  join event_outbox on event_outbox.id = p_event_id
+  left join iu_outbound_route on iu_outbound_route.route_code = p_route_code
+  on conflict (idempotency_key) do update
+  set
+    last_attempt = excluded.last_attempt,
+    failure_code = excluded.failure_code,
+    failure_detail = excluded.failure_detail,
+    fingerprint = excluded.fingerprint,
+    replay_count = iu_route_dead_letter.replay_count + 1;
+end
+$$;
+comment on function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) is
+  'Layer worker. Records a failed attempt together with its dead letter.';
+
+create function fn_iu_passes_on(p_sqlstate text)
+  returns boolean
+  language sql
+  immutable
+  parallel safe
+  set search_path from current
+as $$
+-- does: whether an error is no fault of an event and goes to the caller, who may try again: a transaction that was rolled
+--       back by the server, no resources, a cancelled or timed-out statement, a lock not had in time.
+-- called by: every place that would otherwise make a dead letter of it; locks: none; raises: nothing.
+select p_sqlstate ~ '^(25|40|53|57)' or p_sqlstate = '55P03'
+$$;
+comment on function fn_iu_passes_on(text) is
+  'Layer worker. Whether an error is passed on to be tried again, instead of becoming a dead letter.';
+
+alter function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) owner to iu_core_owner;
+alter function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) owner to iu_core_owner;
+alter function fn_iu_passes_on(text) owner to iu_core_owner;
+
+revoke all on function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) from public;
+revoke all on function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) from public;
+revoke all on function fn_iu_passes_on(text) from public;
