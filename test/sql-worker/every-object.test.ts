@@ -17,7 +17,7 @@ describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
   });
 
   const UNPINNED = `select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where ${OURS} and p.proconfig is distinct from array['search_path=public, pg_temp']`;
+    where ${OURS} and not coalesce(p.proconfig, '{}') @> array['search_path=public, pg_temp']`;
   const PUBLIC = `select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where ${OURS} and has_function_privilege('public', p.oid, 'execute')`;
 
@@ -45,11 +45,11 @@ describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
       await names(`select c.relname || coalesce('.' || a.attname, '') from pg_class c
         join pg_namespace n on n.oid = c.relnamespace
         left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        where ${OURS} and c.relkind in ('r', 'v') and col_description(c.oid, a.attnum) is null`),
+        where ${OURS} and not c.relispartition and c.relkind in ('r', 'p', 'v') and col_description(c.oid, a.attnum) is null`),
     ).toBe(null);
     expect(
       await names(`select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where ${OURS} and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') !~ '^Layer [a-z]+[.] ' is not false`),
+        where ${OURS} and c.relkind in ('r', 'p', 'v') and obj_description(c.oid, 'pg_class') !~ '^Layer [a-z]+[.] ' is not false`),
     ).toBe(null);
     expect(
       await names(`select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
@@ -60,7 +60,7 @@ describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
   test('everything belongs to iu_core_owner, and PUBLIC has no right on any table', async () => {
     expect(
       await names(`select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where ${OURS} and c.relkind in ('r', 'v') and (c.relowner <> 'iu_core_owner'::regrole
+        where ${OURS} and c.relkind in ('r', 'p', 'v') and (c.relowner <> 'iu_core_owner'::regrole
           or has_table_privilege('public', c.oid, 'select, insert, update, delete, truncate'))`),
     ).toBe(null);
     expect(

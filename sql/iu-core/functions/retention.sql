@@ -390,6 +390,7 @@ revoke all on function fn_iu_retention_prepare() from public;
 revoke all on function fn_iu_retention_stays_because(timestamptz) from public;
 revoke all on function fn_iu_retention_plan() from public;
 revoke all on function fn_iu_retention_drop(text, text, text) from public;
+grant execute on function fn_iu_uuid_v7_at(timestamptz) to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_retention_prepare() to iu_core_worker, iu_core_operator;
 grant execute on function fn_iu_retention_plan() to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_retention_drop(text, text, text) to iu_core_operator;

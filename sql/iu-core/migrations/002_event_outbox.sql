@@ -140,6 +140,16 @@ comment on column iu_outbox_subject.event_domain is 'Domain of the subject.';
 comment on column iu_outbox_subject.event_subject is 'The subject.';
 comment on column iu_outbox_subject.last_seq is 'The number that its newest event carries.';
 
+create table iu_outbox_ordered_type (
+  event_domain text collate "C" not null,
+  event_type text collate "C" not null,
+  constraint iu_outbox_ordered_type_pkey primary key (event_domain, event_type)
+);
+comment on table iu_outbox_ordered_type is
+  'Layer outbox. Events that some route wants in order; kept by a trigger of the routes, so that no producer touches these.';
+comment on column iu_outbox_ordered_type.event_domain is 'Domain of the events.';
+comment on column iu_outbox_ordered_type.event_type is 'Type of the events.';
+
 create function fn_iu_outbox_stamp()
   returns trigger
   language plpgsql
@@ -155,10 +165,9 @@ begin
   new.subject_seq := null;
   if new.event_subject is not null and exists (
     select
-    from iu_outbound_route
-    where iu_outbound_route.event_domain = new.event_domain
-      and iu_outbound_route.event_type = new.event_type
-      and iu_outbound_route.ordered_by_subject
+    from iu_outbox_ordered_type
+    where iu_outbox_ordered_type.event_domain = new.event_domain
+      and iu_outbox_ordered_type.event_type = new.event_type
   ) then
     insert into iu_outbox_subject as subject (event_domain, event_subject, last_seq)
     values (new.event_domain, new.event_subject, 1)
@@ -252,6 +261,38 @@ comment on function fn_iu_stamp_route() is 'Layer outbox. Trigger: stamps a rout
 create trigger trg_iu_stamp_route
   before update on iu_outbound_route
   for each row execute function fn_iu_stamp_route();
+
+create function fn_iu_keep_ordered_types()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path from current
+as $$
+-- does: keeps the list of events that are numbered by subject in step with the routes that ask for order.
+-- called by: trigger on iu_outbound_route; locks: the rows of the list; raises: nothing.
+begin
+  insert into iu_outbox_ordered_type (event_domain, event_type)
+  select distinct iu_outbound_route.event_domain, iu_outbound_route.event_type
+  from iu_outbound_route
+  where iu_outbound_route.ordered_by_subject
+  on conflict do nothing;
+  delete from iu_outbox_ordered_type
+  where not exists (
+    select
+    from iu_outbound_route
+    where iu_outbound_route.ordered_by_subject
+      and iu_outbound_route.event_domain = iu_outbox_ordered_type.event_domain
+      and iu_outbound_route.event_type = iu_outbox_ordered_type.event_type
+  );
+  return null;
+end
+$$;
+comment on function fn_iu_keep_ordered_types() is
+  'Layer outbox. Trigger: keeps the list of ordered events in step with the routes.';
+create trigger trg_iu_keep_ordered_types
+  after insert or update or delete on iu_outbound_route
+  for each statement execute function fn_iu_keep_ordered_types();
+alter table iu_outbound_route enable always trigger trg_iu_keep_ordered_types;
 
 create trigger trg_iu_note_route_change
   after insert or update or delete on iu_outbound_route
@@ -377,6 +418,7 @@ values (
 
 alter table iu_outbox_epoch owner to iu_core_owner;
 alter table iu_outbox_subject owner to iu_core_owner;
+alter table iu_outbox_ordered_type owner to iu_core_owner;
 alter table iu_outbox_partition owner to iu_core_owner;
 alter table event_outbox owner to iu_core_owner;
 alter table event_outbox_default owner to iu_core_owner;
@@ -388,18 +430,20 @@ alter function fn_iu_system_identifier() owner to iu_core_owner;
 alter function fn_iu_outbox_epoch() owner to iu_core_owner;
 alter function fn_iu_outbox_stamp() owner to iu_core_owner;
 alter function fn_iu_stamp_route() owner to iu_core_owner;
+alter function fn_iu_keep_ordered_types() owner to iu_core_owner;
 alter function fn_iu_retention_retired_until() owner to iu_core_owner;
 
-revoke all on table iu_outbox_epoch, iu_outbox_subject, iu_outbox_partition, iu_outbound_route, iu_route_attempt,
-  iu_route_attempt_default, event_outbox, event_outbox_default from public;
+revoke all on table iu_outbox_epoch, iu_outbox_subject, iu_outbox_ordered_type, iu_outbox_partition, iu_outbound_route,
+  iu_route_attempt, iu_route_attempt_default, event_outbox, event_outbox_default from public;
 revoke all on function fn_iu_uuid_v7() from public;
 revoke all on function fn_iu_system_identifier() from public;
 revoke all on function fn_iu_outbox_epoch() from public;
 revoke all on function fn_iu_outbox_stamp() from public;
 revoke all on function fn_iu_stamp_route() from public;
+revoke all on function fn_iu_keep_ordered_types() from public;
 revoke all on function fn_iu_retention_retired_until() from public;
-grant select on table iu_outbox_epoch, iu_outbox_subject, iu_outbox_partition, event_outbox, iu_outbound_route,
-  iu_route_attempt
+grant select on table iu_outbox_epoch, iu_outbox_subject, iu_outbox_ordered_type, iu_outbox_partition, event_outbox,
+  iu_outbound_route, iu_route_attempt
   to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_system_identifier() to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_retention_retired_until() to iu_core_operator, iu_core_auditor;

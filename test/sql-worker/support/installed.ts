@@ -28,6 +28,13 @@ export const WORKER_FILES = [
 ];
 export const ENABLE = 'sql/iu-core/runtime/090_route_worker_enable.sql';
 
+/** The file that takes another one back. */
+export function undoOf(path: string): string {
+  return path
+    .replace(/(migrations|runtime|roles)\//, 'rollback/')
+    .replace('iu-core/functions/', 'iu-core/rollback/functions/');
+}
+
 const LEVELS = {
   outbox: BASE_FILES,
   inert: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES],

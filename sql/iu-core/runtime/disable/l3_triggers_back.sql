@@ -55,8 +55,7 @@ begin
             ) as written_at
           from unit_version
           where unit_version.version_seq > 1
-            and unit_version.created_at >= fn_iu_retention_retired_until()
-            and unit_version.created_at >= $1
+            and unit_version.created_at >= least($1, fn_iu_retention_retired_until())
             and not exists (
               select
               from event_outbox

@@ -1,0 +1,12 @@
+-- does:      tells whether the worker gate is closed already; then this macro does not close it, and its way back does not
+--            open it.
+-- called by: macro disable-outbound, before step worker-gate.
+-- locks:     ACCESS SHARE on the table.
+-- raises:    nothing.
+
+select
+  'L0 holds' as check_id,
+  case when fn_iu_gate_open('iu_core.route_worker_enabled') then 'fail' else 'pass' end as verdict,
+  format('iu_core.route_worker_enabled is %s', coalesce(quote_literal(dot_config.value), 'missing or null')) as detail
+from (values ('iu_core.route_worker_enabled')) as gate (key)
+left join dot_config on dot_config.key = gate.key;
