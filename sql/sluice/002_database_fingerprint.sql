@@ -9,7 +9,8 @@ create function sluice.fn_database_fingerprint()
   stable
   set search_path = pg_catalog, pg_temp
 as $$
--- does: one digest over the cluster's identity and every definition outside system schemas and `sluice`;
+-- does: one digest over the cluster's identity and every definition outside system schemas and `sluice`; partitions are left
+--       out, since they come and go with time, and what they are is said by their parents;
 -- called by: openRun, approvals, release, closeRun; locks: none (catalog reads).
 with
   watched_schema as (
@@ -28,6 +29,7 @@ with
     from pg_class as c
     join watched_schema as s on s.oid = c.relnamespace
     where c.relkind <> 't'
+      and not c.relispartition
     union all
     select format('column %s.%s.%s %s %s %s %s',
       s.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -38,23 +40,28 @@ with
     left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attnum > 0
       and not a.attisdropped
-      and c.relkind not in ('t', 'i')
+      and c.relkind not in ('t', 'i', 'I')
+      and not c.relispartition
     union all
     select format('constraint %s.%s %s %s', s.nspname, k.conname, k.conrelid::regclass, pg_get_constraintdef(k.oid))
     from pg_constraint as k
     join watched_schema as s on s.oid = k.connamespace
+    left join pg_class as c on c.oid = k.conrelid
+    where c.relispartition is not true
     union all
     select 'index ' || pg_get_indexdef(i.indexrelid) || ' ' || i.indisvalid
     from pg_index as i
     join pg_class as c on c.oid = i.indrelid
     join watched_schema as s on s.oid = c.relnamespace
     where c.relkind <> 't'
+      and not c.relispartition
     union all
     select 'trigger ' || pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     join watched_schema as s on s.oid = c.relnamespace
     where not t.tgisinternal
+      and not c.relispartition
     union all
     select format('view %s.%s %s', s.nspname, c.relname, pg_get_viewdef(c.oid))
     from pg_class as c
@@ -80,6 +87,7 @@ with
     from pg_description as d
     join pg_class as c on c.oid = d.objoid and d.classoid = 'pg_class'::regclass
     join watched_schema as s on s.oid = c.relnamespace
+    where not c.relispartition
     union all
     select 'extension ' || x.extname || ' ' || x.extversion
     from pg_extension as x
@@ -93,5 +101,5 @@ select encode(
   'hex')
 $$;
 comment on function sluice.fn_database_fingerprint() is
-  'Lower-case hex sha256 over the cluster''s identity, the database''s name and every definition outside system schemas and sluice; data is not part of it.';
+  'Lower-case hex sha256 over the cluster''s identity, the database''s name and every definition outside system schemas and sluice; data and partitions are not part of it.';
 revoke all on function sluice.fn_database_fingerprint() from public;

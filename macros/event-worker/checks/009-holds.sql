@@ -41,7 +41,7 @@ with
       ('function', 'fn_iu_retention_boundary(timestamp with time zone)'),
       ('function', 'fn_iu_retention_attach(timestamp with time zone,timestamp with time zone)'),
       ('function', 'fn_iu_retention_adopt(timestamp with time zone)'),
-      ('function', 'fn_iu_retention_prepare()'),
+      ('function', 'fn_iu_retention_prepare(boolean)'),
       ('function', 'fn_iu_retention_stays_because(timestamp with time zone)'),
       ('function', 'fn_iu_retention_plan()'),
       ('function', 'fn_iu_retention_drop(text,text,text)'),

@@ -106,7 +106,7 @@ $$;
 comment on function fn_iu_retention_adopt(timestamptz) is
   'Layer worker. Turns filled default partitions into partitions of the time before a boundary, and makes new ones.';
 
-create function fn_iu_retention_prepare()
+create function fn_iu_retention_prepare(p_adopts_large boolean default false)
   returns jsonb
   language plpgsql
   volatile
@@ -115,7 +115,9 @@ create function fn_iu_retention_prepare()
 as $$
 -- does: makes the partitions of the coming time, so that events land in them; nothing where they are there already. Whoever
 --       never calls it loses nothing: the default partitions take every row.
--- called by: the drain and retention workflows.
+--       Default partitions that have grown large are turned into partitions only where that is asked for: it holds up
+--       writers while their rows are checked, about 0.3 s a million.
+-- called by: the retention workflow; operators.
 -- locks: an advisory lock against itself; those of fn_iu_retention_attach and fn_iu_retention_adopt, under lock_timeout.
 -- raises: lock_not_available; config_file_error where a limit is not configured.
 declare
@@ -123,6 +125,7 @@ declare
   v_hours constant interval := make_interval(hours => fn_iu_config_positive_int('iu_core.retention_partition_hours'));
   v_created text[] := '{}';
   v_adopted text;
+  v_large constant bigint := 64 * 1024 * 1024;
   v_upper_at timestamptz := fn_iu_retention_boundary(clock_timestamp());
   v_last_at timestamptz;
 begin
@@ -132,6 +135,10 @@ begin
   from iu_outbox_partition;
   if v_last_at is null or v_last_at < v_upper_at then
     -- Time has run past the partitions that there are: what came since lies in the default partitions.
+    if pg_relation_size('event_outbox_default') + pg_relation_size('iu_route_attempt_default') > v_large and not p_adopts_large then
+      return jsonb_build_object('created', '[]'::jsonb, 'adopted', null, 'because',
+        'the default partitions are large; fn_iu_retention_prepare(true) turns them into partitions and holds up writers meanwhile');
+    end if;
     if exists (select from event_outbox_default) or exists (select from iu_route_attempt_default) then
       if not exists (select from event_outbox_default where event_outbox_default.id < fn_iu_uuid_v7_at(v_last_at))
         and not exists (
@@ -159,10 +166,10 @@ begin
     v_created := v_created || fn_iu_retention_attach(v_last_at + v_hours, v_last_at);
     v_last_at := v_last_at + v_hours;
   end loop;
-  return jsonb_build_object('created', to_jsonb(v_created), 'adopted', v_adopted);
+  return jsonb_build_object('created', to_jsonb(v_created), 'adopted', v_adopted, 'because', null);
 end
 $$;
-comment on function fn_iu_retention_prepare() is
+comment on function fn_iu_retention_prepare(boolean) is
   'Layer worker. Makes the partitions of the coming time where they are missing; answers which it made.';
 
 create function fn_iu_retention_stays_because(p_upper_at timestamptz)
@@ -377,7 +384,7 @@ alter function fn_iu_uuid_v7_at(timestamptz) owner to iu_core_owner;
 alter function fn_iu_retention_boundary(timestamptz) owner to iu_core_owner;
 alter function fn_iu_retention_attach(timestamptz, timestamptz) owner to iu_core_owner;
 alter function fn_iu_retention_adopt(timestamptz) owner to iu_core_owner;
-alter function fn_iu_retention_prepare() owner to iu_core_owner;
+alter function fn_iu_retention_prepare(boolean) owner to iu_core_owner;
 alter function fn_iu_retention_stays_because(timestamptz) owner to iu_core_owner;
 alter function fn_iu_retention_plan() owner to iu_core_owner;
 alter function fn_iu_retention_drop(text, text, text) owner to iu_core_owner;
@@ -386,11 +393,11 @@ revoke all on function fn_iu_uuid_v7_at(timestamptz) from public;
 revoke all on function fn_iu_retention_boundary(timestamptz) from public;
 revoke all on function fn_iu_retention_attach(timestamptz, timestamptz) from public;
 revoke all on function fn_iu_retention_adopt(timestamptz) from public;
-revoke all on function fn_iu_retention_prepare() from public;
+revoke all on function fn_iu_retention_prepare(boolean) from public;
 revoke all on function fn_iu_retention_stays_because(timestamptz) from public;
 revoke all on function fn_iu_retention_plan() from public;
 revoke all on function fn_iu_retention_drop(text, text, text) from public;
 grant execute on function fn_iu_uuid_v7_at(timestamptz) to iu_core_operator, iu_core_auditor;
-grant execute on function fn_iu_retention_prepare() to iu_core_worker, iu_core_operator;
+grant execute on function fn_iu_retention_prepare(boolean) to iu_core_operator;
 grant execute on function fn_iu_retention_plan() to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_retention_drop(text, text, text) to iu_core_operator;

@@ -6,7 +6,7 @@
 drop function fn_iu_retention_drop(text, text, text);
 drop function fn_iu_retention_plan();
 drop function fn_iu_retention_stays_because(timestamptz);
-drop function fn_iu_retention_prepare();
+drop function fn_iu_retention_prepare(boolean);
 drop function fn_iu_retention_adopt(timestamptz);
 drop function fn_iu_retention_attach(timestamptz, timestamptz);
 drop function fn_iu_retention_boundary(timestamptz);
