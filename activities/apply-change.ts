@@ -10,6 +10,7 @@ import { demandBackup } from './demand-backup.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { explainLockTimeout } from './explain-lock-timeout.ts';
 import { locksHeld } from './locks-held.ts';
+import { nameActor } from './name-actor.ts';
 import { performStep, type StepWork, stepResult } from './perform-step.ts';
 import { enterStep, type Receipt, recordedResult, writeReceipt } from './receipts.ts';
 import { runOutsideTransaction } from './run-outside-transaction.ts';
@@ -81,6 +82,7 @@ async function applyFile(
     inTransaction(client, 'read write', stepLimits(given, 'change'), async () => {
       const recorded = recordedResult(await enterStep(client, ref.runId, step.id));
       if (recorded !== undefined) return recorded;
+      await nameActor(client, ref.runId, 'do');
       const run =
         pair.doneWhen === undefined
           ? await runScript(client, pair.do.path, text)

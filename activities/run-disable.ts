@@ -6,6 +6,7 @@ import { loadScript } from '../planning/load-plan.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { runScript } from '../target/run-script.ts';
 import type { ActivityDependencies } from './dependencies.ts';
+import { nameActor } from './name-actor.ts';
 import { readRun } from './read-run.ts';
 import { enterUndo, writeReceipt } from './receipts.ts';
 import { stepLimits } from './step-limits.ts';
@@ -53,6 +54,7 @@ export function runDisable(dependencies: ActivityDependencies) {
             [ref.runId, `disable-${step.id}`],
           );
           if (done.rowCount !== 0) return result;
+          await nameActor(client, ref.byRunId, 'undo');
           const run = await runScript(client, step.script.path, text);
           await writeReceipt(client, {
             runId: ref.runId,

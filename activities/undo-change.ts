@@ -8,6 +8,7 @@ import { mapDatabaseError } from '../target/map-database-error.ts';
 import { runScript } from '../target/run-script.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { explainLockTimeout } from './explain-lock-timeout.ts';
+import { nameActor } from './name-actor.ts';
 import { performStep, type StepWork, sessionName } from './perform-step.ts';
 import { enterUndo, writeReceipt } from './receipts.ts';
 import { insertFailure } from './record-failure.ts';
@@ -72,6 +73,7 @@ async function undoFile(given: StepWork, ref: Reference, pair: FilePair): Promis
     }
     if (pair.undo === null) throw irreversible(given, pair);
     if (pair.doneWhen !== undefined) await terminateOwnZombies(given);
+    await nameActor(client, ref.byRunId, 'undo');
     const run = await runScript(client, pair.undo.path, await loadScript(client, pair.undo.sha256));
     await writeReceipt(client, {
       ...receipt,
