@@ -1,10 +1,13 @@
-import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
-import type { DrainResult } from '../contracts/macro-activities.ts';
+import type pg from 'pg';
+import { drainOnce } from '../activities/drain-once.ts';
+import { DRAIN_DEFAULTS, type DrainResult } from '../contracts/drain.ts';
+import { EXIT, type ExitCode, SluiceError } from '../contracts/error-codes.ts';
+import { actorOf } from './actor.ts';
 import { type Context, withContext } from './context.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { withIuCore } from './iu-core.ts';
 import type { ChangeOptions } from './options.ts';
-import { healthOf } from './outbox-health.ts';
+import { actingAs } from './outbox-acting-as.ts';
 import { note, printResult } from './print.ts';
 
 type DrainOptions = ChangeOptions & {
@@ -12,14 +15,6 @@ type DrainOptions = ChangeOptions & {
   readonly batch: number;
   readonly cursor: string;
 };
-
-/** What `fn_iu_route_worker_run` answers. */
-interface WorkerRun {
-  readonly status: string;
-  readonly seen: number;
-  readonly attempts_written: number;
-  readonly dead_lettered: number;
-}
 
 /** How often progress is said, in milliseconds. */
 const SAY_EVERY_MS = 1_000;
@@ -42,24 +37,27 @@ export function outboxDrain(_: readonly string[], options: DrainOptions): Promis
 }
 
 function drainNow(context: Context, options: DrainOptions, signal: AbortSignal): Promise<DrainResult> {
-  return withIuCore(context, 'drain', async ({ client, transact }) => {
-    const { backlog } = await transact('read only', () => healthOf(client));
-    const total = Math.min(backlog, options.limit ?? Number.POSITIVE_INFINITY);
+  const control = { actor: actorOf(options, context.env), reason: options.reason };
+  const limit = options.limit ?? Number.POSITIVE_INFINITY;
+  return withIuCore(context, 'drain', async (given) => {
+    const { client, target, transact } = given;
+    const backlog = await transact('read only', () => readBacklog(client, options)).catch(unlessUnreadable);
+    const total = backlog === null ? null : Math.min(backlog, limit);
     const sum = { events: 0, attempts: 0, deadLettered: 0, batches: 0, status: 'not_run' };
     const startedAt = performance.now();
     let saidAt = 0;
-    if (options.dryRun === true) note(`dry run: ${total} events would be routed`);
+    if (options.dryRun === true) note(`dry run: ${total ?? 'an unknown number of'} events would be routed`);
+    const changing = actingAs(given, control);
     while (options.dryRun !== true && !signal.aborted) {
-      const size = Math.min(options.batch, (options.limit ?? Number.POSITIVE_INFINITY) - sum.events);
+      const size = Math.min(options.batch, limit - sum.events);
       if (size < 1) break;
-      const run = await transact('read write', async () => {
-        const answered = await client.query<{ run: WorkerRun }>(
-          'select fn_iu_route_worker_run($1, $2) as run',
-          [options.cursor, size],
-        );
-        return answered.rows[0]?.run;
+      const run = await drainOnce(client, (_, statements) => changing(statements), {
+        cursorCode: options.cursor,
+        batchSize: size,
+        statementTimeoutMs: target.statementTimeoutMs.change,
+        eventTimeoutMs: DRAIN_DEFAULTS.eventTimeoutMs,
+        signal,
       });
-      if (run === undefined) throw new Error('fn_iu_route_worker_run returned no row');
       sum.status = run.status;
       sum.events += run.seen;
       sum.attempts += run.attempts_written;
@@ -67,9 +65,7 @@ function drainNow(context: Context, options: DrainOptions, signal: AbortSignal):
       sum.batches += 1;
       if (performance.now() - saidAt > SAY_EVERY_MS) {
         saidAt = performance.now();
-        note(
-          `drained ${sum.events} of ${Math.max(total, sum.events)} events (${percent(sum.events, total)} %)`,
-        );
+        note(`drained ${ofTotal(sum.events, total)}`);
       }
       if (run.status !== 'ran' || run.seen < size) break;
     }
@@ -84,8 +80,39 @@ function drainNow(context: Context, options: DrainOptions, signal: AbortSignal):
   });
 }
 
-function percent(done: number, total: number): number {
-  return total === 0 ? 100 : Math.min(100, Math.round((100 * done) / total));
+/** Events ahead of the cursor. @throws SluiceError `target_read_only` on a standby, where no run is possible */
+async function readBacklog(client: pg.Client, { cursor }: DrainOptions): Promise<number> {
+  const found = await client.query<{ standby: boolean; events: string }>(
+    `select
+       pg_is_in_recovery() as standby,
+       (
+         select coalesce(sum(v_iu_event_backlog.events), 0)
+         from v_iu_event_backlog
+         where v_iu_event_backlog.cursor_code = $1
+       ) as events`,
+    [cursor],
+  );
+  if (found.rows[0]?.standby === true) {
+    throw new SluiceError('target_read_only', {
+      what: 'The target is a standby: it is in recovery.',
+      expected: 'The primary of the cluster.',
+      safe: 'Nothing was changed.',
+    });
+  }
+  return Number(found.rows[0]?.events);
+}
+
+/** Progress is no reason to fail: who may run the worker and read no table, or cannot count in time, drains without a total. */
+function unlessUnreadable(error: unknown): null {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (code === '42501' || code === '57014') return null;
+  throw error;
+}
+
+function ofTotal(events: number, total: number | null): string {
+  if (total === null) return `${events} events`;
+  const percent = total === 0 ? 100 : Math.min(100, Math.round((100 * events) / total));
+  return `${events} of ${Math.max(total, events)} events (${percent} %)`;
 }
 
 function drainText(result: DrainResult): string {

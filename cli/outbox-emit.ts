@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
 import { actorOf } from './actor.ts';
 import { withContext } from './context.ts';
@@ -48,24 +48,53 @@ export function outboxEmit(_: readonly string[], options: EmitOptions): Promise<
 }
 
 async function readGiven(file: string): Promise<string> {
-  if (file === '-') return text(process.stdin);
-  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw usage(
-      `The file ${file} cannot be read (${error.code ?? 'unknown'}).`,
-      'Expected a file with one JSON object.',
-    );
-  });
+  const bytes =
+    file === '-'
+      ? await buffer(process.stdin)
+      : await readFile(file).catch((error: NodeJS.ErrnoException) => {
+          throw usage(
+            `The file ${file} cannot be read (${error.code ?? 'unknown'}).`,
+            'Expected a file with one JSON object.',
+          );
+        });
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw usage('The payload is not UTF-8.', 'Expected one JSON object in UTF-8; nothing of it is replaced.');
+  }
 }
 
+/** Escapes that PostgreSQL keeps no text for: NUL, and half of a surrogate pair. */
+const NUL = /(?<!\\)(?:\\\\)*\\u0000/;
+const LONE_SURROGATE =
+  /(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])/;
+
+/** The text as it was given: a number in it is never read as a JavaScript number and written again. */
 function checkedJson(given: string): string {
+  if (!isJsonObject(given)) {
+    throw usage(
+      'The payload is not a JSON object.',
+      'Expected one JSON object, such as --payload \'{"unit_code": "docs/a"}\'.',
+    );
+  }
+  const refused = NUL.test(given)
+    ? 'NUL (\\u0000)'
+    : LONE_SURROGATE.test(given)
+      ? 'half a surrogate pair'
+      : null;
+  if (refused !== null)
+    throw usage(
+      `The payload holds ${refused}.`,
+      'Expected text that PostgreSQL can keep; leave it out or encode it.',
+    );
+  return given;
+}
+
+function isJsonObject(given: string): boolean {
   try {
     const value: unknown = JSON.parse(given);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return given;
+    return typeof value === 'object' && value !== null && !Array.isArray(value);
   } catch {
-    // Said below, without repeating the payload.
+    return false;
   }
-  throw usage(
-    'The payload is not a JSON object.',
-    'Expected one JSON object, such as --payload \'{"unit_code": "docs/a"}\'.',
-  );
 }

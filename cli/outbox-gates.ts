@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { ControlInput } from '../contracts/control.ts';
 import { EXIT, type ExitCode, SluiceError } from '../contracts/error-codes.ts';
 import { runScript } from '../target/run-script.ts';
 import { controlOf } from './actor.ts';
@@ -8,6 +9,7 @@ import { withIuCore } from './iu-core.ts';
 import type { Handler } from './lazily.ts';
 import type { ChangeOptions } from './options.ts';
 import { DISABLE_LEVELS, type DisableLevel } from './outbox.ts';
+import { actingAs } from './outbox-acting-as.ts';
 import { type OutboxHealth, readHealth } from './outbox-health.ts';
 import { note, printResult } from './print.ts';
 
@@ -15,13 +17,11 @@ type GateOptions = ChangeOptions & { readonly level: DisableLevel };
 
 const RUNBOOK = new URL('../sql/iu-core/runtime/disable/', import.meta.url);
 
-/** Files of a level, each a transaction of its own. */
-const CLOSES: Readonly<Record<DisableLevel, readonly string[]>> = {
-  L0: ['l0_worker_gate.sql', 'l0_wait.sql'],
-  L1: ['l1_master_gate.sql'],
-  L2: ['l2_routes.sql'],
-  L3: ['l3_triggers.sql'],
-};
+/** The second half of closing: returns when nothing is running and nothing can start. */
+const WAIT = 'l0_wait.sql';
+/** Files of a level, each a transaction of its own. Gates close first; what a run still reads changes after the wait. */
+const GATES: Partial<Record<DisableLevel, string>> = { L0: 'l0_worker_gate.sql', L1: 'l1_master_gate.sql' };
+const BEYOND: Partial<Record<DisableLevel, string>> = { L2: 'l2_routes.sql', L3: 'l3_triggers.sql' };
 const OPENS: Readonly<Record<DisableLevel, readonly string[]>> = {
   L0: ['l0_worker_gate_back.sql'],
   L1: ['l1_master_gate_back.sql'],
@@ -30,42 +30,74 @@ const OPENS: Readonly<Record<DisableLevel, readonly string[]>> = {
 };
 
 /** `sluice outbox disable --level L`: the runbook up to and with that level, in its order. */
-export const outboxDisable: Handler<GateOptions> = (_, options) =>
-  change(options, 'disable', DISABLE_LEVELS.slice(0, DISABLE_LEVELS.indexOf(options.level) + 1), CLOSES);
+export const outboxDisable: Handler<GateOptions> = (_, options) => {
+  const levels = DISABLE_LEVELS.slice(0, DISABLE_LEVELS.indexOf(options.level) + 1);
+  const filesOf = (files: Partial<Record<DisableLevel, string>>) =>
+    levels.flatMap((level) => files[level] ?? []);
+  return change(options, 'disable', levels, [...filesOf(GATES), WAIT, ...filesOf(BEYOND)]);
+};
 
 /** `sluice outbox enable --level L`: the way back of that level alone; refused while a higher one is still closed. */
 export const outboxEnable: Handler<GateOptions> = (_, options) =>
-  change(options, 'enable', [options.level], OPENS);
+  change(options, 'enable', [options.level], OPENS[options.level]);
 
 function change(
   options: GateOptions,
   verb: 'disable' | 'enable',
   levels: readonly DisableLevel[],
-  files: typeof CLOSES,
+  files: readonly string[],
 ): Promise<ExitCode> {
   return withContext(options, async (context) => {
-    const named = levels.flatMap((level) => files[level]);
     if (verb === 'enable') await demandHigherOpen(context, options.level);
     if (options.dryRun !== true)
       await confirm(`${verb} ${levels.join(', ')} on ${context.targetName()}?`, options);
     const control = await controlOf(options, context.env);
-    if (options.dryRun === true) note(`dry run: ${named.join(', ')} would run`);
-    else await runFiles(context, named, `outbox ${verb} ${options.level} by ${control.actor}`);
+    if (options.dryRun === true) note(`dry run: ${files.join(', ')} would run`);
+    else await runFiles(context, files, `outbox ${verb} ${options.level} by ${control.actor}`, control);
     const { gates } = await readHealth(context);
-    const result = { verb, levels, files: named, done: options.dryRun !== true, gates, ...control };
+    const result = { verb, levels, files, done: options.dryRun !== true, gates, ...control };
     printResult(context.output, result, () => gatesText(verb, levels, gates));
     return EXIT.done;
   });
 }
 
-function runFiles(context: Context, files: readonly string[], doing: string): Promise<void> {
-  return withIuCore(context, doing, async ({ client, transact }) => {
+function runFiles(
+  context: Context,
+  files: readonly string[],
+  doing: string,
+  control: ControlInput,
+): Promise<void> {
+  return withIuCore(context, doing, async (given) => {
+    const transact = actingAs(given, control);
     for (const file of files) {
       const text = await readFile(new URL(file, RUNBOOK), 'utf8');
-      await transact('read write', () => runScript(client, file, text));
+      const { checks } = await transact(() => runScript(given.client, file, text)).catch((error: unknown) => {
+        throw file === WAIT ? stillRunning(error) : error;
+      });
+      const unmet = checks.find(({ verdict }) => verdict !== 'pass');
+      if (unmet !== undefined) throw notWaitedFor(`${file}: ${unmet.detail}.`);
       note(`${file} has run`);
     }
   });
+}
+
+/** The gates are closed by then, and that stays: what is safe differs from any other lock that was not had. */
+function stillRunning(error: unknown): unknown {
+  if (!(error instanceof SluiceError) || error.code !== 'lock_timeout') return error;
+  return notWaitedFor(error.text.what, error);
+}
+
+function notWaitedFor(what: string, cause?: unknown): SluiceError {
+  return new SluiceError(
+    'run_under_way',
+    {
+      what,
+      expected:
+        'No run is left. One ends with its batch: repeat the command then, or end it with pg_terminate_backend(pid), which leaves its batch undecided.',
+      safe: 'The gates are closed, and that is committed: nothing new can start. Levels above L1 were not begun.',
+    },
+    { cause },
+  );
 }
 
 /** A worker that ran while its routes are off would find no route for its events. */

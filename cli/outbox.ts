@@ -7,7 +7,9 @@ export type DisableLevel = (typeof DISABLE_LEVELS)[number];
 
 /** `sluice outbox …` */
 export function addOutboxCommands(program: Command, lazily: Lazily): void {
-  const outbox = program.command('outbox').description('the outbox of IU Core: emit, drain, health, gates');
+  const outbox = program
+    .command('outbox')
+    .description('the outbox of IU Core: emit, drain, health, proof, gates');
   changes(outbox.command('emit'))
     .description('write one event through the governed emitter')
     .requiredOption('--domain <name>', 'domain of the event, such as iu')
@@ -27,6 +29,20 @@ export function addOutboxCommands(program: Command, lazily: Lazily): void {
     .option('--batch <events>', 'events of one transaction', positiveInt, 500)
     .option('--cursor <code>', 'which worker’s cursor', 'iu_outbound_default')
     .action(lazily(async () => (await import('./outbox-drain.ts')).outboxDrain));
+  outbox
+    .command('conservation')
+    .description(
+      'prove that nothing was lost: events against decisions, with the ids that fail; 5 where it does not balance',
+    )
+    .action(lazily(async () => (await import('./outbox-conservation.ts')).outboxConservation));
+  changes(outbox.command('release'))
+    .description('decide again what a closed gate kept back')
+    .option('--limit <events>', 'release at most so many', positiveInt)
+    .option('--cursor <code>', 'which worker’s cursor', 'iu_outbound_default')
+    .action(lazily(async () => (await import('./outbox-release.ts')).outboxRelease));
+  changes(outbox.command('rebase'))
+    .description('after a restore into another cluster: let the cursors count there')
+    .action(lazily(async () => (await import('./outbox-rebase.ts')).outboxRebase));
   for (const [verb, says] of [
     ['disable', 'close: L0 the worker gate, L1 the master gate, L2 the routes, L3 the triggers'],
     ['enable', 'the way back of a level, which opens again what it closed'],

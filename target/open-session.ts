@@ -17,13 +17,14 @@ export interface SessionOptions {
 
 /**
  * Opens one session of the engine. The server checks every second that this client still lives
- * (`client_connection_check_interval`), because the backend of a killed worker otherwise works on.
+ * (`client_connection_check_interval`), because the backend of a killed worker otherwise works on; and a commit waits
+ * until it is safe (`synchronous_commit`), whatever the role or the database says.
  *
  * @throws SluiceError `target_unreachable`, `target_authentication`, `target_not_found`, `target_permission`
  */
 export async function openSession(options: SessionOptions): Promise<pg.Client> {
   const client = new pg.Client({
-    connectionString: withConnectionCheck(options.url),
+    connectionString: withSettings(options.url),
     application_name: options.applicationName.slice(0, 63),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
@@ -60,14 +61,17 @@ export async function closeSession(client: pg.Client): Promise<void> {
   clearTimeout(cut);
 }
 
-/** Options that the connection string brings are kept. */
-function withConnectionCheck(url: string): string {
+/**
+ * Options that the connection string brings are kept. Settings given here count before those of a role or database, so
+ * that none of them makes a commit that was answered one that a crash may forget.
+ */
+function withSettings(url: string): string {
   if (!URL.canParse(url)) return url;
   const asked = new URL(url);
   const given = asked.searchParams.get('options');
   asked.searchParams.set(
     'options',
-    [given ?? '', '-c client_connection_check_interval=1000'].join(' ').trim(),
+    `${given ?? ''} -c client_connection_check_interval=1000 -c synchronous_commit=on`.trim(),
   );
   return asked.href;
 }

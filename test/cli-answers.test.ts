@@ -34,7 +34,8 @@ test('there is a command for each verb of the handbook', () => {
     expect(names).toContain(`macro ${verb}`);
   }
   for (const verb of 'list restore prune'.split(' ')) expect(names).toContain(`backup ${verb}`);
-  for (const verb of 'emit health drain enable disable'.split(' ')) expect(names).toContain(`outbox ${verb}`);
+  for (const verb of 'emit health drain enable disable conservation release rebase'.split(' '))
+    expect(names).toContain(`outbox ${verb}`);
   expect(names).toContain('iu import');
 });
 

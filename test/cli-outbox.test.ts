@@ -1,33 +1,17 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { installBase } from './sql-units/base-files.ts';
-import { ENABLE, WORKER_FILES } from './sql-worker/support/installed.ts';
-import { applyFile } from './sql-worker/support/run-file.ts';
 import { settled } from './sql-worker/support/worker.ts';
+import { OUTBOX_TEMPLATE } from './support/outbox-template.ts';
 import { type CliProject, cliProject } from './support/run-cli.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-const TEMPLATE = {
-  name: 'cli_outbox',
-  build: async (url: string) => {
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
-    try {
-      await installBase(client);
-      for (const path of [...WORKER_FILES, ENABLE]) await applyFile(client, path);
-    } finally {
-      await client.end();
-    }
-  },
-};
-
 let project: CliProject;
 let sql: pg.Client;
 beforeAll(async () => {
-  project = await cliProject({ worker: false, template: TEMPLATE });
+  project = await cliProject({ worker: false, template: OUTBOX_TEMPLATE });
   sql = await project.database.connect();
 });
 afterAll(() => project.close());
@@ -80,7 +64,17 @@ test('events that are emitted are drained, batch by batch, up to the limit', asy
   }
   expect(await project.json('outbox', 'health')).toMatchObject({ backlog: 5 });
   expect(await project.json('outbox', 'drain', '--dry-run')).toMatchObject({ events: 0, status: 'not_run' });
-  const part = await project.json<Record<string, unknown>>('outbox', 'drain', '--limit', '3', '--batch', '2');
+  const { stdout, stderr } = await project.sluice(
+    'outbox',
+    'drain',
+    '--limit',
+    '3',
+    '--batch',
+    '2',
+    '--json',
+  );
+  expect(stderr).toContain('drained 2 of 3 events (67 %)');
+  const part = JSON.parse(stdout) as Record<string, unknown>;
   expect(Object.keys(part)).toEqual([
     'events',
     'attempts',

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { installed } from '../sql-worker/support/installed.ts';
-import { ask, emit, sqlstateOf } from '../sql-worker/support/worker.ts';
+import { ask, emit } from '../sql-worker/support/worker.ts';
 
 describe.each([15, 18] as const)('the outbox on PostgreSQL %i', (major) => {
   let client: pg.Client;
@@ -27,48 +27,10 @@ describe.each([15, 18] as const)('the outbox on PostgreSQL %i', (major) => {
     expect(rows).toEqual([{ own: true, epoch: 1, is_recent: true }]);
   });
 
-  test('session_replication_role does not switch the stamp off', async () => {
-    await client.query('set local session_replication_role = replica');
-    await client.query(
-      `insert into event_outbox (event_domain, event_type, payload, actor, xact_id) values ('iu', 'forged', '{}', 'me', '1')`,
-    );
-    expect(await ask(client, 'select xact_id = pg_current_xact_id() as answer from event_outbox')).toBe(true);
-  });
-
   test('events of one transaction are told apart by the moment they were written, not by its begin', async () => {
     await emit(client);
     await emit(client);
     expect(await ask(client, 'select count(distinct created_at)::int as answer from event_outbox')).toBe(2);
-  });
-
-  test.each(['event_outbox', 'iu_route_attempt'])(
-    '%s refuses UPDATE, DELETE and TRUNCATE, replicas too',
-    async (table) => {
-      const id = await emit(client);
-      await client.query(
-        `insert into iu_route_attempt (idempotency_key, attempt_no, event_id, worker_code, decision, status)
-       values ($1::text || ':-:w', 1, $1::uuid, 'w', 'no_route', 'skipped')`,
-        [id],
-      );
-      for (const role of ['origin', 'replica']) {
-        for (const change of [
-          `update ${table} set created_at = now()`,
-          `delete from ${table}`,
-          `truncate ${table} cascade`,
-        ]) {
-          await client.query('savepoint before');
-          await client.query(`set local session_replication_role = ${role}`);
-          expect(await sqlstateOf(client.query(change)), `${role}: ${change}`).toBe('SL004');
-          await client.query('rollback to before');
-        }
-      }
-    },
-  );
-
-  test('without its guard the same DELETE goes through', async () => {
-    await emit(client);
-    await client.query('alter table event_outbox disable trigger trg_iu_outbox_append_only');
-    expect((await client.query('delete from event_outbox')).rowCount).toBe(1);
   });
 
   test('ids are uuids of version 7, in the order they were drawn', async () => {

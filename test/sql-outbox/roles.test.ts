@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import { BASE_FILES, ENABLE, WORKER_FILES } from '../sql-worker/support/installed.ts';
+import { BASE_FILES, ENABLE, undoOf, WORKER_FILES } from '../sql-worker/support/installed.ts';
 import { applyFile } from '../sql-worker/support/run-file.ts';
 import { ask, emit, runWorker } from '../sql-worker/support/worker.ts';
 import { createDatabase } from '../support/create-database.ts';
 
 const INSTALL = 'sql/iu-core/roles/iu_core_roles.sql';
 const UNDO = 'sql/iu-core/rollback/iu_core_roles.sql';
-const undoOf = (path: string) => path.replace(/(migrations|runtime|roles)\//, 'rollback/');
 const ROLES = `select count(*)::int as answer from pg_roles where rolname ~ '^iu_core_'`;
 
 describe.each([15, 18] as const)('roles on PostgreSQL %i', (major) => {

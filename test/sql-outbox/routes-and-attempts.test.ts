@@ -83,7 +83,17 @@ describe.each([15, 18] as const)('routes and attempts on PostgreSQL %i', (major)
   test('an attempt is made once under its key and number', async () => {
     await attempt({});
     await attempt({ attempt_no: 2 });
-    expect(await constraintOf(attempt({}))).toBe('iu_route_attempt_is_made_once');
+    await client.query('savepoint before');
+    const ofPartition = await constraintOf(attempt({}));
+    await client.query('rollback to before');
+    const { rows } = await client.query(
+      `select whole.conname as name
+       from pg_constraint as part
+       join pg_constraint as whole on whole.oid = part.conparentid
+       where part.conname = $1`,
+      [ofPartition],
+    );
+    expect(rows).toEqual([{ name: 'iu_route_attempt_is_made_once' }]);
   });
 
   test.each([

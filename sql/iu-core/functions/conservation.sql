@@ -10,7 +10,8 @@ create function fn_iu_conservation()
   set search_path from current
 as $$
 -- does: proves that nothing was lost or invented, in one snapshot: every event up to a cursor has its first decision by
---       that worker or is held back for the order of its subject, attempt numbers have no gap, every attempt has its event,
+--       that worker or is held back for the order of its subject, and one for each route that was in effect; attempt numbers
+--       have no gap, every attempt has its event,
 --       every version after the first its event; lists the ids where that does not hold (the first 100 of each kind). What
 --       retention has let go is told as totals and asked for no more.
 -- called by: verifications, reports, operators.
@@ -28,6 +29,8 @@ declare
   v_silent_versions jsonb;
   v_silent_version_count bigint := 0;
   v_held jsonb;
+  v_unmatched jsonb;
+  v_unmatched_count bigint;
   v_retired_until constant timestamptz := fn_iu_retention_retired_until();
   v_has_retired constant boolean := v_retired_until > '-infinity';
   v_first_kept constant uuid := case when v_has_retired then fn_iu_uuid_v7_at(v_retired_until) end;
@@ -138,6 +141,61 @@ begin
   into v_number_gap_count, v_number_gaps
   from gap;
 
+  -- A route that was changed last by a transaction below the event's own was in effect when the event was claimed: the mark
+  -- lay above both.
+  with
+    in_effect as (
+      select
+        iu_outbound_route.route_code,
+        iu_outbound_route.event_domain,
+        iu_outbound_route.event_type,
+        iu_outbound_route.event_filter,
+        (
+          select max(iu_control_change.xact_id)
+          from iu_control_change
+          where iu_control_change.control = 'route'
+            and iu_control_change.name = iu_outbound_route.route_code
+        ) as since
+      from iu_outbound_route
+      where iu_outbound_route.enabled
+    ),
+    expected as (
+      select event_outbox.id::text || ':' || in_effect.route_code || ':' || iu_route_worker_cursor.cursor_code as idempotency_key
+      from iu_route_worker_cursor
+      join event_outbox
+        on (event_outbox.epoch, event_outbox.xact_id, event_outbox.created_at, event_outbox.id) <= (
+          iu_route_worker_cursor.cursor_epoch,
+          iu_route_worker_cursor.cursor_xact_id,
+          iu_route_worker_cursor.cursor_created_at,
+          iu_route_worker_cursor.cursor_event_id)
+      join in_effect
+        on in_effect.event_domain = event_outbox.event_domain
+        and in_effect.event_type = event_outbox.event_type
+        and in_effect.since < event_outbox.xact_id
+      where event_outbox.epoch = (select max(iu_outbox_epoch.epoch) from iu_outbox_epoch)
+        and (
+          in_effect.event_filter is null
+          or jsonb_path_query_first(event_outbox.payload, in_effect.event_filter, '{}', true) not in ('false', 'null')
+        )
+    ),
+    accounted as (
+      select iu_route_attempt.idempotency_key
+      from iu_route_attempt
+      where iu_route_attempt.attempt_no = 1
+      union all
+      select iu_route_held.event_id::text || ':' || iu_route_held.route_code || ':' || iu_route_held.worker_code
+      from iu_route_held
+    ),
+    unmatched as (
+      select expected.idempotency_key
+      from expected
+      left join accounted on accounted.idempotency_key = expected.idempotency_key
+      where accounted.idempotency_key is null
+    )
+  select count(*), to_jsonb((array_agg(unmatched.idempotency_key order by unmatched.idempotency_key))[1:100])
+  into v_unmatched_count, v_unmatched
+  from unmatched;
+
   if to_regclass('unit_version') is not null then
     execute $versions$
       with
@@ -167,7 +225,8 @@ begin
   end if;
 
   return jsonb_build_object(
-    'balanced', coalesce(v_events_lost, 0) = 0 and v_orphan_count = 0 and v_number_gap_count = 0 and v_silent_version_count = 0,
+    'balanced', coalesce(v_events_lost, 0) = 0 and v_orphan_count = 0 and v_number_gap_count = 0 and v_unmatched_count = 0
+      and v_silent_version_count = 0,
     'events', (select count(*) from event_outbox),
     'cursors', coalesce(v_cursors, '[]'),
     'first_decisions', coalesce(v_first_decisions, '[]'),
@@ -182,9 +241,14 @@ begin
       where iu_outbox_partition.retired_at is not null
     ),
     'attempts_without_event', coalesce(v_orphans, '[]'),
+    'attempts_without_event_count', v_orphan_count,
     'keys_with_missing_attempt_numbers', coalesce(v_number_gaps, '[]'),
+    'keys_with_missing_attempt_numbers_count', v_number_gap_count,
+    'matches_without_attempt', coalesce(v_unmatched, '[]'),
+    'matches_without_attempt_count', v_unmatched_count,
     'versions_after_the_first', v_versions,
-    'versions_without_event', coalesce(v_silent_versions, '[]')
+    'versions_without_event', coalesce(v_silent_versions, '[]'),
+    'versions_without_event_count', v_silent_version_count
   );
 end
 $$;

@@ -139,28 +139,30 @@ begin
   if current_setting('lock_timeout') in ('0', '0ms') then
     perform set_config('lock_timeout', '10s', true);
   end if;
-  perform pg_advisory_xact_lock(v_key);
+  begin
+    perform pg_advisory_xact_lock(v_key);
+  exception
+    when lock_not_available then
+      select string_agg(format('pid %s (%s, %s)', l.pid, s.usename, s.application_name), ', ' order by l.pid)
+      into v_pids
+      from pg_locks as l
+      left join pg_stat_activity as s on s.pid = l.pid
+      where l.locktype = 'advisory'
+        and l.database = (select oid from pg_database where datname = current_database())
+        and l.objsubid = 1
+        and ((l.classid::bigint << 32) | l.objid::bigint) = v_key
+        and l.granted
+        and l.pid <> pg_backend_pid();
+      raise exception using
+        errcode = 'lock_not_available',
+        message = format('gate %s is closed, and a run is still under way: %s', p_key, coalesce(v_pids, 'it ended this moment')),
+        hint = 'Nothing new can start. Wait for it, or end it; then call this again.';
+  end;
   return jsonb_build_object(
     'gate', p_key,
     'status', 'closed',
     'waited_ms', round(extract(epoch from clock_timestamp() - v_started_at)::numeric * 1000, 1)
   );
-exception
-  when lock_not_available then
-    select string_agg(format('pid %s (%s, %s)', l.pid, s.usename, s.application_name), ', ' order by l.pid)
-    into v_pids
-    from pg_locks as l
-    left join pg_stat_activity as s on s.pid = l.pid
-    where l.locktype = 'advisory'
-      and l.database = (select oid from pg_database where datname = current_database())
-      and l.objsubid = 1
-      and ((l.classid::bigint << 32) | l.objid::bigint) = v_key
-      and l.granted
-      and l.pid <> pg_backend_pid();
-    raise exception using
-      errcode = 'lock_not_available',
-      message = format('gate %s is closed, and a run is still under way: %s', p_key, coalesce(v_pids, 'it ended this moment')),
-      hint = 'Nothing new can start. Wait for it, or end it; then call this again.';
 end
 $$;
 comment on function fn_iu_gate_wait(text) is
