@@ -72,6 +72,29 @@ describe.each([15, 18] as const)('conservation on PostgreSQL %i', (major) => {
     });
   });
 
+  test('lists the match that one of two routes has not recorded, once that route was in effect', async () => {
+    const addRoute = (code: string) =>
+      client.query(
+        `insert into iu_outbound_route (route_code, event_domain, event_type, event_filter, target_kind, target_ref, enabled)
+         values ($1, 'iu', 'version_applied', '$.big ? (@ > 10)', 'report', 'r', true)`,
+        [code],
+      );
+    await addRoute('big_ones');
+    const big = await emit(client, { big: 11 });
+    await emit(client, { big: 9 });
+    await runWorker(client);
+    await addRoute('too_late_for_these');
+    expect(await proofOf(client)).toMatchObject({ balanced: true, matches_without_attempt: [] });
+    await client.query('alter table iu_route_attempt disable trigger trg_iu_attempt_append_only');
+    await client.query(`delete from iu_route_attempt where route_code = 'big_ones'`);
+    expect(await proofOf(client)).toMatchObject({
+      balanced: false,
+      cursors: [{ events_without_attempt: [] }],
+      matches_without_attempt: [`${big}:big_ones:iu_outbound_default`],
+      matches_without_attempt_count: 1,
+    });
+  });
+
   test('lists the attempt whose event is gone, and the key that misses a number', async () => {
     const gone = await emit(client);
     await runWorker(client);
