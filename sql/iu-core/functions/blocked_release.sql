@@ -71,7 +71,8 @@ begin
 
   if v_status is null then
     for v_blocked in
-      select blocked.event_id, blocked.route_code, blocked.idempotency_key, route.event_type, route.after_dead_letter,
+      select blocked.event_id, blocked.route_code, blocked.idempotency_key, route.event_type, route.event_filter,
+        route.after_dead_letter,
         route.is_ordered and event_outbox.subject_seq is not null as is_ordered,
         event_outbox.event_domain, event_outbox.event_subject, event_outbox.subject_seq
       from fn_iu_route_blocked(p_cursor_code) as blocked
@@ -84,7 +85,7 @@ begin
       continue when v_blocked.is_ordered and exists (
         select
         from fn_iu_route_prior(
-          p_cursor_code, v_blocked.route_code, v_blocked.event_type, v_blocked.after_dead_letter,
+          p_cursor_code, v_blocked.route_code, v_blocked.event_type, v_blocked.event_filter, v_blocked.after_dead_letter,
           v_blocked.event_domain, v_blocked.event_subject, v_blocked.subject_seq) as prior
         where prior.state not in ('done', 'passed_over')
       );

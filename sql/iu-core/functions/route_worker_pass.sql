@@ -140,6 +140,7 @@ begin
         route.target_kind,
         route.target_ref,
         route.is_ordered and claimed.subject_seq is not null as is_ordered,
+        route.event_filter,
         route.after_dead_letter,
         claimed.id::text || ':' || route.route_code || ':' || p_worker_code as idempotency_key
       from route
@@ -161,14 +162,26 @@ begin
             and iu_route_held.worker_code = p_worker_code
         )
     ),
-    in_place as materialized (
+    in_row as materialized (
       select
         with_care.*,
+        with_care.is_ordered and lag(with_care.subject_seq) over of_subject = with_care.subject_seq - 1 as follows
+      from with_care
+      window of_subject as (
+        partition by with_care.route_code, with_care.event_domain, with_care.event_subject, with_care.is_ordered
+        order by with_care.subject_seq
+      )
+    ),
+    -- The event before one that follows in this very set needs no looking up: numbers have no gap.
+    in_place as materialized (
+      select
+        in_row.*,
         prior.state as prior_state,
-        with_care.is_ordered and bool_or(
+        in_row.is_ordered and bool_or(
           case
+            when in_row.follows then in_row.decision <> 'dry_run'
             when prior.state is null or prior.state in ('done', 'passed_over') then false
-            when prior.state = 'ahead' and with_care.decision = 'dry_run' then not exists (
+            when prior.state = 'ahead' and in_row.decision = 'dry_run' then not exists (
               select
               from claimed
               where claimed.id = prior.event_id
@@ -176,14 +189,14 @@ begin
             else true
           end
         ) over (
-          partition by with_care.route_code, with_care.event_domain, with_care.event_subject, with_care.is_ordered
-          order by with_care.subject_seq
+          partition by in_row.route_code, in_row.event_domain, in_row.event_subject, in_row.is_ordered
+          order by in_row.subject_seq
         ) as must_wait
-      from with_care
+      from in_row
       left join lateral fn_iu_route_prior(
-        p_worker_code, with_care.route_code, with_care.event_type, with_care.after_dead_letter,
-        with_care.event_domain, with_care.event_subject, with_care.subject_seq) as prior
-        on with_care.is_ordered
+        p_worker_code, in_row.route_code, in_row.event_type, in_row.event_filter, in_row.after_dead_letter,
+        in_row.event_domain, in_row.event_subject, in_row.subject_seq) as prior
+        on in_row.is_ordered and in_row.follows is not true
     ),
     kept_back as (
       insert into iu_route_held (worker_code, route_code, event_domain, event_subject, subject_seq, event_id)

@@ -401,11 +401,12 @@ begin
             limit 1
           ) as next_subject
         )
-      select waiting.*, route.decision, route.event_type, route.after_dead_letter, route.is_ordered, prior.state as prior_state
+      select waiting.*, route.decision, route.event_type, route.event_filter, route.after_dead_letter, route.is_ordered,
+        prior.state as prior_state
       from waiting
       join fn_iu_routes_now() as route on route.route_code = waiting.route_code
       left join lateral fn_iu_route_prior(
-        p_worker_code, waiting.route_code, route.event_type, route.after_dead_letter,
+        p_worker_code, waiting.route_code, route.event_type, route.event_filter, route.after_dead_letter,
         waiting.event_domain, waiting.event_subject, waiting.subject_seq) as prior on route.is_ordered
       where coalesce(prior.state in ('done', 'passed_over'), true)
     loop
@@ -416,7 +417,7 @@ begin
           select iu_route_held.event_id, prior.event_id as prior_event_id
           from iu_route_held
           left join lateral fn_iu_route_prior(
-            p_worker_code, v_first.route_code, v_first.event_type, v_first.after_dead_letter,
+            p_worker_code, v_first.route_code, v_first.event_type, v_first.event_filter, v_first.after_dead_letter,
             v_first.event_domain, v_first.event_subject, iu_route_held.subject_seq) as prior on true
           where iu_route_held.worker_code = p_worker_code
             and iu_route_held.route_code = v_first.route_code

@@ -3,10 +3,29 @@
 -- locks:     creates only; nothing that exists is touched.
 -- raises:    duplicate_function where foreign objects hold these names.
 
+create function fn_iu_route_may_take(p_event_filter jsonpath, p_payload jsonb)
+  returns boolean
+  language plpgsql
+  immutable
+  set search_path from current
+as $$
+-- does: whether a route takes, or would fail over, a payload; a filter that raises counts as one that takes.
+-- called by: fn_iu_route_prior, where a route has a filter; locks: none; raises: nothing.
+begin
+  return fn_iu_route_takes(p_event_filter, p_payload);
+exception
+  when others then
+    return true;
+end
+$$;
+comment on function fn_iu_route_may_take(jsonpath, jsonb) is
+  'Layer worker. Whether a filter takes a payload, or raises over it.';
+
 create function fn_iu_route_prior(
   p_worker_code text,
   p_route_code text,
   p_event_type text,
+  p_event_filter jsonpath,
   p_after_dead_letter text,
   p_event_domain text,
   p_event_subject text,
@@ -18,9 +37,9 @@ create function fn_iu_route_prior(
   rows 1
   set search_path from current
 as $$
--- does: the event of this type right before a place in its subject, and what became of it for a route and worker: done (or
---       never this route's business), passed_over (a dead letter that the route skips, or that was discarded), failed,
---       blocked, held, or ahead (the cursor has not come to it). No row where there is none before.
+-- does: the event that a route takes right before a place in its subject, and what became of it for a route and worker: done
+--       (or decided before the route was there), passed_over (a dead letter that the route skips, or that was discarded),
+--       failed, blocked, held, or ahead (the cursor has not come to it). No row where there is none before.
 -- called by: fn_iu_route_worker_pass, fn_iu_route_held_release, fn_iu_route_blocked_release.
 -- locks: none.
 -- raises: nothing.
@@ -37,6 +56,7 @@ with
       and event_outbox.event_subject = p_event_subject
       and event_outbox.subject_seq < p_subject_seq
       and event_outbox.event_type = p_event_type
+      and (p_event_filter is null or fn_iu_route_may_take(p_event_filter, event_outbox.payload))
     order by event_outbox.subject_seq desc
     limit 1
   ),
@@ -83,9 +103,11 @@ select
 from prior
 left join newest on true
 $$;
-comment on function fn_iu_route_prior(text, text, text, text, text, text, bigint) is
+comment on function fn_iu_route_prior(text, text, text, jsonpath, text, text, text, bigint) is
   'Layer worker. What became of the event before a place in its subject: done, passed_over, failed, blocked, held or ahead.';
 
-alter function fn_iu_route_prior(text, text, text, text, text, text, bigint) owner to iu_core_owner;
+alter function fn_iu_route_may_take(jsonpath, jsonb) owner to iu_core_owner;
+alter function fn_iu_route_prior(text, text, text, jsonpath, text, text, text, bigint) owner to iu_core_owner;
 
-revoke all on function fn_iu_route_prior(text, text, text, text, text, text, bigint) from public;
+revoke all on function fn_iu_route_may_take(jsonpath, jsonb) from public;
+revoke all on function fn_iu_route_prior(text, text, text, jsonpath, text, text, text, bigint) from public;

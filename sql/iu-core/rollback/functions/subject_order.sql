@@ -3,4 +3,5 @@
 -- locks:     the functions.
 -- raises:    dependent_objects_still_exist where something else uses one.
 
-drop function fn_iu_route_prior(text, text, text, text, text, text, bigint);
+drop function fn_iu_route_prior(text, text, text, jsonpath, text, text, text, bigint);
+drop function fn_iu_route_may_take(jsonpath, jsonb);
