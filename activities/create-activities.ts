@@ -1,9 +1,11 @@
-import type { DrainActivities, MacroActivities } from '../contracts/macro-activities.ts';
+import type { DrainActivities } from '../contracts/drain.ts';
+import type { MacroActivities } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
+import type { RetentionActivities } from '../contracts/retention.ts';
 import { applyChange } from './apply-change.ts';
 import { closeRun } from './close-run.ts';
 import type { ActivityDependencies } from './dependencies.ts';
-import { drainBatch } from './drain-batch.ts';
+import { drainSlice } from './drain-slice.ts';
 import { observeWindow } from './observe-window.ts';
 import { openRun } from './open-run.ts';
 import { openUndo } from './open-undo.ts';
@@ -11,6 +13,9 @@ import { readFingerprint } from './read-fingerprint.ts';
 import { recordApproval } from './record-approval.ts';
 import { recordChild } from './record-child.ts';
 import { recordControl } from './record-control.ts';
+import { retirePartition } from './retire-partition.ts';
+import { retirePlan } from './retire-plan.ts';
+import { retirePrepare } from './retire-prepare.ts';
 import { repeatCheck, runCheck } from './run-check.ts';
 import { runDisable } from './run-disable.ts';
 import { runProbe } from './run-probe.ts';
@@ -18,7 +23,9 @@ import { takeBackup } from './take-backup.ts';
 import { undoChange } from './undo-change.ts';
 
 /** Every activity of the worker, bound to what the composition root gives. */
-export function createActivities(dependencies: ActivityDependencies): MacroActivities & DrainActivities {
+export function createActivities(
+  dependencies: ActivityDependencies,
+): MacroActivities & DrainActivities & RetentionActivities {
   return {
     openRun: openRun(dependencies),
     openUndo: openUndo(dependencies),
@@ -36,7 +43,10 @@ export function createActivities(dependencies: ActivityDependencies): MacroActiv
     runVerify: withoutRows(runCheck(dependencies)),
     recordChild: withoutRows(recordChild(dependencies)),
     runDisable: withoutRows(runDisable(dependencies)),
-    drainBatch: drainBatch(dependencies),
+    drainSlice: drainSlice(dependencies),
+    retirePlan: retirePlan(dependencies),
+    retirePrepare: retirePrepare(dependencies),
+    retirePartition: retirePartition(dependencies),
   };
 }
 

@@ -7,6 +7,7 @@ import type { Lazily } from './lazily.ts';
 import { addMacroCommands } from './macro.ts';
 import { addGlobalOptions } from './options.ts';
 import { addOutboxCommands } from './outbox.ts';
+import { addScheduleCommands } from './schedule.ts';
 import { addStackCommands } from './stack.ts';
 
 /**
@@ -51,6 +52,7 @@ export function buildProgram(lazily: Lazily): Command {
   addMacroCommands(program, lazily);
   addBackupCommands(program, lazily);
   addOutboxCommands(program, lazily);
+  addScheduleCommands(program, lazily);
   addIuCommands(program, lazily);
   addEvidenceCommands(program, lazily);
   return program;

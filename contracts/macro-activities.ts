@@ -67,28 +67,4 @@ export interface MacroActivities {
   runDisable(ref: StepRef & { byRunId: string }): Promise<StepResult>;
 }
 
-/** Input of the `drain` workflow: one bounded pass, or passes repeated for `forMs`. */
-export interface DrainInput {
-  readonly target: string;
-  readonly cursorCode: string;
-  readonly batchSize: number;
-  /** 0: one pass, until nothing is left. Otherwise passes are repeated for so many milliseconds. */
-  readonly forMs: number;
-  /** Pause between passes that found nothing, in milliseconds. */
-  readonly idleMs: number;
-}
-
-export interface DrainResult {
-  readonly events: number;
-  readonly attempts: number;
-  readonly deadLettered: number;
-  readonly batches: number;
-  readonly seconds: number;
-  readonly eventsPerSecond: number;
-  /** Last status of `fn_iu_route_worker_run`: `ran`, `busy`, `worker_gate_closed`, … */
-  readonly status: string;
-}
-
-export interface DrainActivities {
-  drainBatch(input: DrainInput): Promise<DrainResult>;
-}
+export type { DrainResult } from './drain.ts';

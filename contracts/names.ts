@@ -7,6 +7,7 @@ export const SEARCH_ATTRIBUTES = ['SluiceMacro', 'SluiceTarget', 'SluicePhase', 
 export const MACRO_WORKFLOW_TYPE = 'macro';
 export const UNDO_WORKFLOW_TYPE = 'undoMacro';
 export const DRAIN_WORKFLOW_TYPE = 'drain';
+export const RETENTION_WORKFLOW_TYPE = 'retention';
 
 /** Workflows that a `run` step or the workflow beside an observe window may name; the worker registers each. */
 export const PACKAGE_WORKFLOWS = [DRAIN_WORKFLOW_TYPE] as const;

@@ -13,10 +13,12 @@ import { startOwnCluster } from '../test/support/own-cluster.ts';
 import { startWorker } from '../worker.ts';
 
 /**
- * Plays every scenario on servers of its own and saves its history as `test/histories/<scenario>-<release>.json`.
+ * Plays every scenario, or those that are named, on servers of its own and saves each history as
+ * `test/histories/<scenario>-<release>.json`.
  * Histories of earlier releases stay: they are what a change of the workflows must still replay.
  */
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const named = process.argv.slice(2);
 const target = new URL('../test/histories/', import.meta.url);
 const dir = mkdtempSync(join(tmpdir(), 'sluice-histories-'));
 chmodSync(dir, 0o755);
@@ -26,7 +28,7 @@ const [postgres, server] = await Promise.all([
   startDevServer({ program: await obtainTemporal(), logFile: join(dir, 'temporal.log') }),
 ]);
 try {
-  for (const scenario of SCENARIOS) await save(scenario);
+  for (const scenario of SCENARIOS) if (named.length === 0 || named.includes(scenario)) await save(scenario);
 } finally {
   await Promise.all([stopCluster(postgres.process), stopDevServer(server.process)]);
   rmSync(dir, { recursive: true, force: true });

@@ -2,13 +2,23 @@ import { approve, change, check, noBackup, observe, type TestEngine } from './en
 import { reports, send, table, untilStatus, untilStep } from './engine-facts.ts';
 
 type Handle = Awaited<ReturnType<TestEngine['start']>>;
+type Played = Pick<Handle, 'fetchHistory'>;
 
 /** Names of the saved histories; each file is `<scenario>-<release>.json`. */
-export const SCENARIOS = ['success', 'fail-and-undo', 'cancel', 'hold', 'undo-of-an-ended-run'] as const;
+export const SCENARIOS = [
+  'success',
+  'fail-and-undo',
+  'cancel',
+  'hold',
+  'undo-of-an-ended-run',
+  'drain',
+  'drain-continued',
+  'retention',
+] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 /** Runs each scenario to its end and returns the handle of the run that it is about. */
-export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Handle>>> = {
+export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Played>>> = {
   async success(engine) {
     const metric = {
       name: 'backlog',
@@ -74,7 +84,64 @@ export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Han
     const { runId } = await engine.outcome(first);
     return ended(engine, await engine.undo(runId ?? ''));
   },
+  async drain(engine) {
+    const { workflowId, firstExecutionRunId } = await drained(engine);
+    return engine.client.workflow.getHandle(workflowId, firstExecutionRunId);
+  },
+  async 'drain-continued'(engine) {
+    const { workflowId } = await drained(engine);
+    return engine.client.workflow.getHandle(workflowId);
+  },
+  async retention(engine) {
+    await engine.sql.query(RETENTION_STAND_IN);
+    const { client, target, taskQueue } = engine;
+    const handle = await client.workflow.start('retention', {
+      workflowId: `retention/${target}`,
+      taskQueue,
+      args: [{ target, apply: true, actor: 'ana', reason: 'a test' }],
+    });
+    await handle.result();
+    return handle;
+  },
 };
+
+/** A chain of runs: five events, one batch of two in each slice, two slices in each run. */
+async function drained(engine: TestEngine): Promise<Handle> {
+  await engine.sql.query(WORKER_STAND_IN);
+  const { client, target, taskQueue } = engine;
+  const input = { cursorCode: 'a_cursor', batchSize: 2, forMs: 0, idleMs: 10, sliceMs: 1, slicesPerRun: 2 };
+  const handle = await client.workflow.start('drain', {
+    workflowId: `drain/${target}`,
+    taskQueue,
+    args: [{ ...input, target }],
+  });
+  await handle.result();
+  return handle;
+}
+
+/** A history tells nothing of the database: functions of the same name and answer do. */
+const WORKER_STAND_IN = `
+  create table t_left (events integer);
+  insert into t_left values (5);
+  create function fn_iu_route_worker_run(p_cursor_code text, p_limit integer) returns jsonb language sql as $$
+    with claimed as (select least(events, p_limit) as seen from t_left),
+      advanced as (update t_left set events = events - (select seen from claimed) returning events)
+    select jsonb_build_object('status', 'ran', 'seen', seen, 'attempts_written', seen, 'dead_lettered', 0)
+    from claimed, advanced, (select pg_sleep(0.01)) as slept
+  $$`;
+
+const RETENTION_STAND_IN = `
+  create table iu_outbox_partition (event_partition text, events bigint, attempts bigint, retired_at timestamptz);
+  create function fn_iu_retention_prepare() returns jsonb language sql as $$ select '{"created": ["p_3"]}'::jsonb $$;
+  create function fn_iu_retention_plan() returns jsonb language sql as $$
+    select '{"enabled": true, "keep_days": 30, "cutoff": "2026-01-01T00:00:00Z", "default_rows": 0, "partitions": [
+      {"partition": "p_1", "upper_at": "2025-11-01", "events": 2, "attempts": 2, "leaves": true, "stays_because": null},
+      {"partition": "p_2", "upper_at": "2026-02-01", "events": 1, "attempts": 1, "leaves": false, "stays_because": "kept for 30 days"}
+    ]}'::jsonb
+  $$;
+  create function fn_iu_retention_drop(p_partition text, p_actor text, p_reason text) returns jsonb language sql as $$
+    select jsonb_build_object('partition', p_partition, 'events', 2, 'attempts', 2)
+  $$`;
 
 async function approvePending(handle: Handle): Promise<void> {
   const { planHash, pendingApproval } = await untilStatus(

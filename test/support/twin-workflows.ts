@@ -1,7 +1,11 @@
 import { proxyActivities } from '@temporalio/workflow';
+import type { DrainInput, DrainResult } from '../../contracts/drain.ts';
 import type { MacroActivities } from '../../contracts/macro-activities.ts';
 import type { MacroInput, MacroStatus, UndoInput } from '../../contracts/macro-run.ts';
+import type { RetentionInput, RetentionResult } from '../../contracts/retention.ts';
+import { drain as originalDrain } from '../../workflows/drain.ts';
 import { macro as original } from '../../workflows/macro.ts';
+import { retention as originalRetention } from '../../workflows/retention.ts';
 import { undoMacro as originalUndo } from '../../workflows/undo-macro.ts';
 
 /** The workflows with one activity more: what a saved history must not replay against. */
@@ -15,4 +19,14 @@ export async function macro(input: MacroInput): Promise<MacroStatus> {
 export async function undoMacro(input: UndoInput): Promise<MacroStatus> {
   await readFingerprint({ target: input.target });
   return originalUndo(input);
+}
+
+export async function drain(input: DrainInput): Promise<DrainResult> {
+  await readFingerprint({ target: input.target });
+  return originalDrain(input);
+}
+
+export async function retention(input: RetentionInput): Promise<RetentionResult> {
+  await readFingerprint({ target: input.target });
+  return originalRetention(input);
 }

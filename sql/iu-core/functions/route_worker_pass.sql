@@ -78,7 +78,7 @@ begin
       limit 1
     ),
     last_claimed as (
-      select claimed.*
+      select claimed.epoch, claimed.xact_id, claimed.created_at, claimed.id
       from claimed
       order by claimed.epoch desc, claimed.xact_id desc, claimed.created_at desc, claimed.id desc
       limit 1

@@ -290,7 +290,9 @@ begin
     cursor_epoch = event_outbox.epoch,
     cursor_xact_id = event_outbox.xact_id,
     cursor_created_at = event_outbox.created_at,
-    cursor_event_id = event_outbox.id
+    cursor_event_id = event_outbox.id,
+    last_run_at = clock_timestamp(),
+    last_run_summary = jsonb_build_object('status', 'ran', 'seen', 1, 'by', 'single steps')
   from event_outbox
   where iu_route_worker_cursor.cursor_code = p_cursor_code
     and event_outbox.id = p_event_id;
