@@ -103,8 +103,8 @@ as $$
 --       nothing is running and nothing can start.
 -- called by: operators, the disable runbook.
 -- locks: the exclusive side of the worker's advisory lock, waited for under lock_timeout (10 s where none is set).
--- raises: lock_not_available, naming the pids that still run; SL008 where the gate is not closed, or closed only in this
---         very transaction.
+-- raises: lock_not_available, naming the pids that still run; SL008 where the gate is not closed, was opened again
+--         meanwhile, or was closed only in this very transaction.
 declare
   v_value text;
   v_xmin numeric;
@@ -158,6 +158,12 @@ begin
         message = format('gate %s is closed, and a run is still under way: %s', p_key, coalesce(v_pids, 'it ended this moment')),
         hint = 'Nothing new can start. Wait for it, or end it; then call this again.';
   end;
+  if fn_iu_gate_open(p_key) then
+    raise exception using
+      errcode = 'SL008',
+      message = format('gate %s was opened again during the wait', p_key),
+      hint = 'Runs can start. Close it again if it has to be closed, then wait.';
+  end if;
   return jsonb_build_object(
     'gate', p_key,
     'status', 'closed',

@@ -118,7 +118,7 @@ as $$
 --       Default partitions that have grown large are turned into partitions only where that is asked for: it holds up
 --       writers while their rows are checked, about 0.3 s a million.
 -- called by: the retention workflow; operators.
--- locks: an advisory lock against itself; those of fn_iu_retention_attach and fn_iu_retention_adopt, under lock_timeout.
+-- locks: an advisory lock against itself; where something is missing, ACCESS EXCLUSIVE on outbox and audit, under lock_timeout.
 -- raises: lock_not_available; config_file_error where a limit is not configured.
 declare
   v_ahead constant integer := fn_iu_config_positive_int('iu_core.retention_partitions_ahead');
@@ -133,12 +133,21 @@ begin
   select max(iu_outbox_partition.upper_at)
   into v_last_at
   from iu_outbox_partition;
+  if v_last_at >= v_upper_at + v_ahead * v_hours then
+    return jsonb_build_object('created', '[]'::jsonb, 'adopted', null, 'because', null);
+  end if;
+  if (v_last_at >= v_upper_at) is not true
+    and pg_relation_size('event_outbox_default') + pg_relation_size('iu_route_attempt_default') > v_large
+    and not p_adopts_large
+  then
+    return jsonb_build_object('created', '[]'::jsonb, 'adopted', null, 'because',
+      'the default partitions are large; fn_iu_retention_prepare(true) turns them into partitions and holds up writers meanwhile');
+  end if;
+  -- Writers are waited for, and wait, at the tables themselves: one that had chosen the default partition already would be
+  -- refused once another partition takes its row.
+  lock table event_outbox, iu_route_attempt in access exclusive mode;
   if v_last_at is null or v_last_at < v_upper_at then
     -- Time has run past the partitions that there are: what came since lies in the default partitions.
-    if pg_relation_size('event_outbox_default') + pg_relation_size('iu_route_attempt_default') > v_large and not p_adopts_large then
-      return jsonb_build_object('created', '[]'::jsonb, 'adopted', null, 'because',
-        'the default partitions are large; fn_iu_retention_prepare(true) turns them into partitions and holds up writers meanwhile');
-    end if;
     if exists (select from event_outbox_default) or exists (select from iu_route_attempt_default) then
       if not exists (select from event_outbox_default where event_outbox_default.id < fn_iu_uuid_v7_at(v_last_at))
         and not exists (
@@ -307,7 +316,8 @@ as $$
 -- does: lets one partition of events leave together with its attempts, and keeps what it held in iu_outbox_partition. Dead
 --       letters stay: they carry their event.
 -- called by: the retention workflow, one transaction for each partition.
--- locks: ACCESS EXCLUSIVE on outbox and audit for the moment of leaving, under lock_timeout (500 ms where none is set).
+-- locks: SHARE on the partition and its attempts, then ACCESS EXCLUSIVE on outbox and audit for the moment of leaving,
+--        under lock_timeout (500 ms where none is set).
 -- raises: SL008 while the gate iu_core.retention_enabled is closed, for a name that is no partition, or one that has to
 --         stay; invalid_parameter_value without actor or reason; lock_not_available.
 declare
@@ -329,19 +339,23 @@ begin
   from iu_outbox_partition
   where iu_outbox_partition.event_partition = p_partition
     and iu_outbox_partition.retired_at is null;
-  v_because := case
-    when not found then 'it is no partition that is there'
-    when fn_iu_gate_open('iu_core.retention_enabled') is not true then 'the gate iu_core.retention_enabled is closed'
-    else fn_iu_retention_stays_because(v_partition.upper_at)
-  end;
+  if not found then
+    v_because := 'it is no partition that is there';
+  elsif fn_iu_gate_open('iu_core.retention_enabled') is not true then
+    v_because := 'the gate iu_core.retention_enabled is closed';
+  else
+    -- Whoever still writes into the partition is waited for, and nobody begins to: what is judged and counted is what leaves.
+    if current_setting('lock_timeout') in ('0', '0ms') then
+      perform set_config('lock_timeout', '500ms', true);
+    end if;
+    execute format('lock table %I, %I in share mode', v_partition.event_partition, v_partition.attempt_partition);
+    v_because := fn_iu_retention_stays_because(v_partition.upper_at);
+  end if;
   if v_because is not null then
     raise exception using
       errcode = 'SL008',
       message = format('partition %s may not leave: %s', coalesce(p_partition, 'null'), v_because),
       hint = 'See fn_iu_retention_plan. Nothing was changed.';
-  end if;
-  if current_setting('lock_timeout') in ('0', '0ms') then
-    perform set_config('lock_timeout', '500ms', true);
   end if;
 
   execute format('select count(*) from %I', v_partition.event_partition) into v_events;

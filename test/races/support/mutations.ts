@@ -1,0 +1,102 @@
+import type pg from 'pg';
+
+/** A guard taken away, and the specs that show it gone. */
+export interface Mutation {
+  readonly without: string;
+  readonly specs: readonly string[];
+  /** In the function of this name, or in each whose name begins with `fn_iu_`. */
+  readonly in?: string;
+  readonly replace: RegExp;
+  readonly by: string;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    without: 'the lock on the cursor',
+    specs: [
+      'a-second-runner-leaves-with-busy',
+      'a-run-leaves-with-busy-while-a-reset-is-open',
+      'a-run-in-single-steps-holds-what-a-run-holds',
+      'blocked-events-are-released-once',
+    ],
+    replace: /(from iu_route_worker_cursor\s[^;]*?)for (no key )?update skip locked/g,
+    by: '$1',
+  },
+  {
+    without: 'the try in the lock on the cursor: it waits',
+    specs: ['a-second-runner-leaves-with-busy'],
+    replace: /(from iu_route_worker_cursor\s[^;]*?for (no key )?update) skip locked/g,
+    by: '$1',
+  },
+  {
+    without: 'a gate that can say no',
+    specs: ['closing-a-gate-waits-for-the-run-under-way'],
+    in: 'fn_iu_gate_open',
+    replace: /begin\s+return[^;]*;/,
+    by: 'begin return true;',
+  },
+  {
+    without: 'the shared lock of a run',
+    specs: [
+      'a-rebase-waits-for-the-run-under-way',
+      'a-replay-passes-the-gate-as-a-run-does',
+      'the-wait-names-who-still-runs',
+      'closing-a-gate-waits-for-the-run-under-way',
+    ],
+    replace: /pg_try_advisory_xact_lock_shared\(fn_iu_worker_lock_key\(\)\)/g,
+    by: 'true',
+  },
+  {
+    without: 'the exclusive lock of a closing gate',
+    specs: ['closing-a-gate-waits-for-the-run-under-way'],
+    in: 'fn_iu_gate_wait',
+    replace: /perform pg_advisory_xact_lock\([^;]*;/g,
+    by: '',
+  },
+  {
+    without: 'the horizon',
+    specs: ['an-event-written-during-a-run-is-seen-by-the-next', 'a-late-commit-is-held-back-not-lost'],
+    replace: /pg_snapshot_xmin\(pg_current_snapshot\(\)\)/g,
+    by: 'pg_snapshot_xmax(pg_current_snapshot())',
+  },
+  {
+    without: 'the order of a subject',
+    specs: [
+      'an-earlier-transaction-that-wrote-later-is-held-back',
+      'what-waits-behind-a-dead-letter-goes-after-its-replay',
+    ],
+    in: 'fn_iu_route_worker_pass',
+    replace: /\w+\.is_ordered and bool_or\(/,
+    by: 'false and bool_or(',
+  },
+  {
+    without: 'the lock on the dead letter',
+    specs: ['a-dead-letter-replayed-twice-at-once-is-busy'],
+    replace: /(from iu_route_dead_letter\s[^;]*?)for (no key )?update skip locked/g,
+    by: '$1',
+  },
+  {
+    without: 'the exclusive lock of a rebase',
+    specs: ['a-rebase-waits-for-the-run-under-way'],
+    in: 'fn_iu_outbox_rebase',
+    replace: /perform pg_advisory_xact_lock\([^;]*;/g,
+    by: '',
+  },
+];
+
+/** Changes the installed functions; @throws {Error} where none reads as the mutation expects. */
+export async function mutate(client: pg.Client, { without, in: name, replace, by }: Mutation): Promise<void> {
+  const { rows } = await client.query<{ source: string }>(
+    `select pg_get_functiondef(oid) as source
+       from pg_proc
+      where pronamespace = 'public'::regnamespace
+        and proname like coalesce($1, 'fn\\_iu\\_%')
+        and prokind = 'f'`,
+    [name ?? null],
+  );
+  const changed = rows
+    .map(({ source }) => source.replace(replace, by))
+    .filter((source, at) => source !== rows[at]?.source);
+  if (changed.length === 0) throw new Error(`no function holds what is taken away: ${without}`);
+  for (const source of changed) await client.query(source);
+}

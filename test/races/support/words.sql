@@ -1,0 +1,284 @@
+-- does:      the words of the specs: they print labels and numbers that are the same in every run, instead of
+--            identities and times.
+-- called by: the runner, once in each database that a spec runs on.
+-- locks:     creates only.
+-- raises:    nothing.
+
+create schema race;
+
+create table race.permutation (
+  began_at timestamptz not null
+);
+comment on table race.permutation is 'One row: when the present permutation began. What is older is of an earlier one.';
+
+create function race.emit(p_label text, p_subject text default null)
+  returns text
+  language sql
+  volatile
+as $$
+-- does: writes one event that route iu_version_applied takes; its label is printed, and is its subject where none is named.
+select p_label
+from fn_iu_emit_event(
+  'iu', 'version_applied', coalesce(p_subject, p_label), null, jsonb_build_object('label', p_label), 'a race')
+$$;
+
+create procedure race.emit_each(variadic p_labels text[])
+  language sql
+as $$
+-- does: writes one event for each label, in this order, in one transaction.
+select race.emit(listed.label)
+from unnest(p_labels) with ordinality as listed (label, place)
+order by listed.place
+$$;
+
+create procedure race.emit_for(p_subject text, variadic p_labels text[])
+  language sql
+as $$
+-- does: writes one event of one subject for each label, in this order, in one transaction.
+select race.emit(listed.label, p_subject)
+from unnest(p_labels) with ordinality as listed (label, place)
+order by listed.place
+$$;
+
+create procedure race.start()
+  language plpgsql
+as $$
+-- does: lets a permutation begin: gates open, the route as installed, nothing left to claim.
+begin
+  update dot_config
+  set value = 'true'
+  where dot_config.key in ('iu_core.outbound_enabled', 'iu_core.route_worker_enabled');
+  update iu_outbound_route
+  set
+    event_filter = null,
+    dry_run = true,
+    ordered_by_subject = false
+  where iu_outbound_route.route_code = 'iu_version_applied';
+  while (fn_iu_route_worker_run('iu_outbound_default', 1000) ->> 'seen')::integer > 0 loop
+    null;
+  end loop;
+  delete from race.permutation;
+  insert into race.permutation (began_at)
+  values (clock_timestamp());
+end
+$$;
+
+create procedure race.poison()
+  language sql
+as $$
+-- does: lets every event that is routed from here on raise.
+update iu_outbound_route
+set event_filter = 'strict $.not_there'
+where iu_outbound_route.route_code = 'iu_version_applied'
+$$;
+
+create procedure race.block()
+  language plpgsql
+as $$
+-- does: makes the route live behind a closed delivery gate: what is routed from here on is blocked.
+begin
+  alter table iu_outbound_route drop constraint if exists iu_outbound_route_safe_chk;
+  update iu_outbound_route
+  set dry_run = false
+  where iu_outbound_route.route_code = 'iu_version_applied';
+end
+$$;
+
+create procedure race.run_and_cure()
+  language plpgsql
+as $$
+-- does: lets what was poisoned or blocked be recorded as such, then takes the cause away.
+begin
+  perform fn_iu_route_worker_run('iu_outbound_default', 100);
+  update iu_outbound_route
+  set
+    event_filter = null,
+    dry_run = true
+  where iu_outbound_route.route_code = 'iu_version_applied';
+end
+$$;
+
+create function race.run(p_limit integer default 100, p_cursor_code text default 'iu_outbound_default')
+  returns table (status text, seen integer, attempts integer, up_to text)
+  language plpgsql
+  volatile
+as $$
+-- does: one run; `up_to` is the label of the last event it claimed, in the order of claims.
+declare
+  v_run constant jsonb := fn_iu_route_worker_run(p_cursor_code, p_limit);
+begin
+  return query
+  select
+    v_run ->> 'status',
+    (v_run ->> 'seen')::integer,
+    (v_run ->> 'attempts_written')::integer,
+    case
+      when v_run ->> 'seen' <> '0' then (
+        select event_outbox.payload ->> 'label'
+        from event_outbox
+        where event_outbox.id = (v_run ->> 'cursor_event_id')::uuid
+      )
+    end;
+end
+$$;
+
+create function race.replay()
+  returns table (status text, decision text, attempt_no integer)
+  language plpgsql
+  volatile
+as $$
+-- does: replays the one dead letter of this permutation.
+declare
+  v_replay constant jsonb := fn_iu_route_dead_letter_replay(
+    (
+      select iu_route_dead_letter.dead_letter_id
+      from iu_route_dead_letter
+      join race.permutation on iu_route_dead_letter.created_at >= permutation.began_at
+    ),
+    'an operator',
+    'a race');
+begin
+  return query
+  select v_replay ->> 'status', v_replay ->> 'decision', (v_replay ->> 'attempt_no')::integer;
+end
+$$;
+
+create function race.release()
+  returns table (status text, released integer, still_blocked integer)
+  language plpgsql
+  volatile
+as $$
+-- does: one release of blocked events.
+declare
+  v_release constant jsonb := fn_iu_route_blocked_release('iu_outbound_default', 100, 'an operator', 'a race');
+begin
+  return query
+  select v_release ->> 'status', (v_release ->> 'released')::integer, (v_release ->> 'still_blocked')::integer;
+end
+$$;
+
+create procedure race.reset()
+  language sql
+as $$
+-- does: puts the cursor before the first event, as an operator does who wants everything seen again.
+update iu_route_worker_cursor
+set
+  cursor_epoch = null,
+  cursor_xact_id = null,
+  cursor_created_at = null,
+  cursor_event_id = null
+where iu_route_worker_cursor.cursor_code = 'iu_outbound_default'
+$$;
+
+create view race.attempts as
+-- The attempts of this permutation.
+select
+  iu_route_attempt.worker_code as worker,
+  event_outbox.payload ->> 'label' as event,
+  iu_route_attempt.attempt_no,
+  iu_route_attempt.decision
+from iu_route_attempt
+join event_outbox on event_outbox.id = iu_route_attempt.event_id
+join race.permutation on iu_route_attempt.created_at >= permutation.began_at
+order by worker, event, iu_route_attempt.attempt_no;
+
+create view race.letters as
+-- The dead letters of this permutation.
+select
+  iu_route_dead_letter.event #>> '{payload,label}' as event,
+  iu_route_dead_letter.state,
+  iu_route_dead_letter.replay_count
+from iu_route_dead_letter
+join race.permutation on iu_route_dead_letter.created_at >= permutation.began_at;
+
+create view race.mark as
+-- What health says of the high-water mark: events that wait above it and who holds it back.
+select
+  (health.answer ->> 'backlog')::integer as backlog,
+  (health.answer #>> '{high_water_mark,unsettled}')::integer as unsettled,
+  health.answer #>> '{high_water_mark,blocker,kind}' as held_by,
+  coalesce(
+    health.answer #>> '{high_water_mark,blocker,gid}',
+    health.answer #>> '{high_water_mark,blocker,application}') as name,
+  health.answer #>> '{high_water_mark,blocker,state}' as state
+from (select fn_iu_route_worker_health() as answer offset 0) as health;
+
+create view race.proof as
+-- Whether everything committed is accounted for.
+select
+  fn_iu_conservation() ->> 'balanced' as balanced,
+  (select count(*) from v_iu_event_backlog) as left_behind;
+
+create procedure race.order()
+  language sql
+as $$
+-- does: lets the route ask for the order of each subject.
+update iu_outbound_route
+set ordered_by_subject = true
+where iu_outbound_route.route_code = 'iu_version_applied'
+$$;
+
+create function race.step()
+  returns table (event text, attempts integer)
+  language plpgsql
+  volatile
+as $$
+-- does: one event of a run in single steps: asks for the next, decides about it, moves past it.
+declare
+  v_event_id constant uuid := fn_iu_route_worker_next('iu_outbound_default') ->> 'event_id';
+  v_attempts integer;
+begin
+  v_attempts := fn_iu_route_worker_step('iu_outbound_default', v_event_id, null);
+  perform fn_iu_route_worker_advance('iu_outbound_default', v_event_id);
+  return query
+  select event_outbox.payload ->> 'label', v_attempts
+  from event_outbox
+  where event_outbox.id = v_event_id;
+end
+$$;
+
+create view race.places as
+-- The events of this permutation in the order of their subjects, whose numbers go on from the permutation before.
+select
+  event_outbox.event_subject as subject,
+  event_outbox.subject_seq - (
+    select coalesce(max(earlier.subject_seq), 0)
+    from event_outbox as earlier
+    where earlier.event_subject = event_outbox.event_subject
+      and earlier.created_at < permutation.began_at
+  ) as place,
+  event_outbox.payload ->> 'label' as event
+from event_outbox
+join race.permutation on event_outbox.created_at >= permutation.began_at
+order by event_outbox.event_subject, event_outbox.subject_seq;
+
+create view race.held as
+-- What is held back for the sake of order.
+select event_outbox.payload ->> 'label' as held
+from iu_route_held
+join event_outbox on event_outbox.id = iu_route_held.event_id
+order by iu_route_held.event_subject, iu_route_held.subject_seq;
+
+create procedure race.old_partition()
+  language plpgsql
+as $$
+-- does: makes the partition of a day long ago, with the owner that it always has, and lets retention have it.
+begin
+  update dot_config
+  set value = 'true'
+  where dot_config.key = 'iu_core.retention_enabled';
+  set local role iu_core_owner;
+  perform fn_iu_retention_attach('2020-01-02 00:00+00', '2020-01-01 00:00+00');
+  reset role;
+end
+$$;
+
+create procedure race.emit_long_ago(p_label text)
+  language sql
+as $$
+-- does: writes one event with an identity of that day, as a transaction has that was open ever since.
+insert into event_outbox (id, event_domain, event_type, event_subject, payload, actor)
+values (
+  fn_iu_uuid_v7_at('2020-01-01 12:00+00'), 'iu', 'version_applied', p_label,
+  jsonb_build_object('label', p_label), 'a race')
+$$;
