@@ -1,7 +1,8 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-const ATTEMPT = /^(?<stem>.+)\.attempt-(?<attempt>\d+)\.(?<kind>dump|scoped)(?<partial>\.partial)?$/;
+const ATTEMPT =
+  /^(?<stem>.+)\.attempt-(?<attempt>\d+)\.(?<kind>dump|scoped)(?<partial>(?:\.receipt\.json)?\.partial)?$/;
 
 /** Every attempt writes under its own name, so a straggler of an earlier one cannot touch a later one's file. */
 export interface AttemptFile {

@@ -1,5 +1,5 @@
 import { open, readFile, rename } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 
 /** Where a backup stands; `bytes` grows within a phase, `detail` is one line for a person. */
@@ -70,10 +70,10 @@ export function receiptPathOf(file: string): string {
   return `${file}.receipt.json`;
 }
 
-/** Writes the receipt beside its dump, whole or not at all. */
+/** Writes the receipt beside its dump, whole or not at all; what a killed attempt left of one goes with its partials. */
 export async function writeReceipt(receipt: BackupReceipt): Promise<void> {
   const path = receiptPathOf(receipt.file);
-  const partial = join(dirname(path), `.${basename(path)}.${process.pid}.partial`);
+  const partial = `${path}.partial`;
   const handle = await open(partial, 'w', 0o600);
   try {
     await handle.writeFile(`${JSON.stringify(receipt, null, 2)}\n`);

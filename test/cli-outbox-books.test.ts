@@ -88,6 +88,12 @@ test('where it does not balance, it ends with 5 and names each kind of gap with 
     gaps: [
       { kind: 'events_without_attempt', worker: 'iu_outbound_default', count: 1, ids: [lost] },
       { kind: 'versions_without_event', worker: null, count: 1, ids: [silent] },
+      {
+        kind: 'matches_without_attempt',
+        worker: null,
+        count: 1,
+        ids: [`${lost}:iu_version_applied:iu_outbound_default`],
+      },
     ],
   });
   const text = await project.sluice('outbox', 'conservation');

@@ -157,7 +157,7 @@ test(
 
     const evidence = await verifiedEvidence(engine, install.runId);
     expect(evidence.disable.map(({ id, state }) => `${id} ${state}`)).toEqual(
-      ['l0', 'l0-wait', 'l1', 'l2', 'l3'].map((id) => expect.stringMatching(new RegExp(`${id} done`))),
+      ['l0', 'l1', 'l0-wait', 'l2', 'l3'].map((id) => expect.stringMatching(new RegExp(`${id} done`))),
     );
     expect(evidence.takenBackBy.map((run) => run.outcome)).toEqual(['disabled']);
     expect(await changes(engine, install.runId)).toEqual([

@@ -121,7 +121,7 @@ describe.each([15, 18] as const)('the macros on PostgreSQL %i', (major) => {
     await emit(client);
     await runWorker(client);
     expect(await sqlstateOf(undoAll(client, install))).toBe('SL001');
-    expect(install.disable.map((step) => step.id)).toEqual(['l0', 'l0-wait', 'l1', 'l2', 'l3']);
+    expect(install.disable.map((step) => step.id)).toEqual(['l0', 'l1', 'l0-wait', 'l2', 'l3']);
     for (const step of install.disable) await applyFile(client, step.script.path);
     expect(await runWorker(client)).toMatchObject({ status: 'master_gate_closed' });
     expect(await ask(client, 'select count(*)::int as answer from iu_outbound_route where enabled')).toBe(0);
