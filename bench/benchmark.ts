@@ -8,6 +8,8 @@ export interface Benchmark {
   readonly median: Readonly<Record<string, number>>;
   /** Median of the ratios of each round, by what it is held against. */
   readonly ratios: Readonly<Record<string, number>>;
+  /** What the worker did while another transaction held the horizon, where that was tried. */
+  readonly held?: Readonly<Record<string, string | number | boolean>>;
   readonly settings: Readonly<Record<string, string | number>>;
 }
 
@@ -26,20 +28,21 @@ export function medians(rounds: Benchmark['rounds']): Record<string, number> {
 
 /** JSON for machines, lines for people. */
 export function printBenchmark(benchmark: Benchmark, isJson: boolean): void {
-  const { rounds, median: middle, ratios, settings } = benchmark;
+  const { rounds, median: middle, ratios, held, settings } = benchmark;
   if (isJson) {
     process.stdout.write(
-      `${JSON.stringify({ rounds, median: middle, ratios, settings: { ...machine(), ...settings } })}\n`,
+      `${JSON.stringify({ rounds, median: middle, ratios, held, settings: { ...machine(), ...settings } })}\n`,
     );
     return;
   }
-  const line = (figures: Readonly<Record<string, number>>) =>
+  const line = (figures: Readonly<Record<string, string | number | boolean>>) =>
     Object.entries(figures)
       .map(([name, value]) => `${name} ${value}`)
       .join('  ');
   process.stdout.write(`${benchmark.name}: ${rounds.length} rounds\n`);
   for (const one of rounds) process.stdout.write(`  ${line(one)}\n`);
   process.stdout.write(`median  ${line(middle)}\nratios  ${line(ratios)}\n`);
+  if (held !== undefined) process.stdout.write(`held  ${line(held)}\n`);
   for (const [name, value] of Object.entries({ ...machine(), ...settings }))
     process.stdout.write(`${name}: ${value}\n`);
 }

@@ -4,6 +4,8 @@ import { type Benchmark, printBenchmark } from './benchmark.ts';
 /** Benchmarks by name; each is loaded only when it is asked for. */
 const BENCHMARKS: Readonly<Record<string, () => Promise<{ run: (rounds: number) => Promise<Benchmark> }>>> = {
   macro: () => import('./macro.ts'),
+  drain: () => import('./drain.ts'),
+  backlog: () => import('./backlog.ts'),
 };
 
 const words = process.argv.slice(2);

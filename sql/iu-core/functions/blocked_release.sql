@@ -123,7 +123,12 @@ begin
 
   return jsonb_build_object(
     'status', coalesce(v_status, case
-      when v_released = 0 and exists (select from fn_iu_route_blocked(p_cursor_code)) then 'delivery_gate_closed'
+      when v_released = 0 and exists (
+        select
+        from fn_iu_route_blocked(p_cursor_code) as blocked
+        left join fn_iu_routes_now() as route on route.route_code = blocked.route_code
+        where coalesce(route.decision, 'blocked') = 'blocked'
+      ) then 'delivery_gate_closed'
       else 'released'
     end),
     'released', v_released,

@@ -160,7 +160,9 @@ begin
       where iu_outbound_route.enabled
     ),
     expected as (
-      select event_outbox.id::text || ':' || in_effect.route_code || ':' || iu_route_worker_cursor.cursor_code as idempotency_key
+      select
+        event_outbox.id::text || ':' || in_effect.route_code || ':' || iu_route_worker_cursor.cursor_code as idempotency_key,
+        event_outbox.id::text || ':-:' || iu_route_worker_cursor.cursor_code as key_of_the_whole
       from iu_route_worker_cursor
       join event_outbox
         on (event_outbox.epoch, event_outbox.xact_id, event_outbox.created_at, event_outbox.id) <= (
@@ -191,6 +193,13 @@ begin
       from expected
       left join accounted on accounted.idempotency_key = expected.idempotency_key
       where accounted.idempotency_key is null
+        and not exists (
+          -- The event failed as a whole: its dead letter stands for every route.
+          select
+          from iu_route_dead_letter
+          where iu_route_dead_letter.idempotency_key = expected.key_of_the_whole
+            and iu_route_dead_letter.state <> 'resolved'
+        )
     )
   select count(*), to_jsonb((array_agg(unmatched.idempotency_key order by unmatched.idempotency_key))[1:100])
   into v_unmatched_count, v_unmatched

@@ -187,8 +187,9 @@ create function fn_iu_retention_stays_because(p_upper_at timestamptz)
   stable
   set search_path from current
 as $$
--- does: why a partition has to stay, or null: too young, older ones are still there, a cursor has not passed it, or events
---       of it are held or blocked.
+-- does: why a partition has to stay for its own sake, or null: too young, a cursor has not passed it, events of it are held
+--       or blocked, or dead letters of it still hold back the events behind them. That older ones leave first is seen to
+--       by plan and drop.
 -- called by: fn_iu_retention_plan, fn_iu_retention_drop; locks: none; raises: config_file_error.
 declare
   v_keep constant interval := make_interval(days => fn_iu_config_positive_int('iu_core.retention_keep_days'));
@@ -210,15 +211,6 @@ declare
 begin
   if p_upper_at > clock_timestamp() - v_keep then
     return format('kept for %s days', extract(day from v_keep));
-  end if;
-  if exists (
-    select
-    from iu_outbox_partition
-    where iu_outbox_partition.upper_at < p_upper_at
-      and iu_outbox_partition.retired_at is null
-      and fn_iu_retention_stays_because(iu_outbox_partition.upper_at) is not null
-  ) then
-    return 'an older partition stays';
   end if;
   for v_cursor in
     select iu_route_worker_cursor.*
@@ -246,11 +238,32 @@ begin
   end if;
   if exists (
     select
-    from fn_iu_route_blocked(null) as blocked
-    where blocked.event_id >= v_lower
-      and blocked.event_id < v_upper
+    from iu_route_attempt
+    where iu_route_attempt.decision = 'blocked'
+      and iu_route_attempt.idempotency_key >= v_lower::text
+      and iu_route_attempt.idempotency_key < v_upper::text
+      and not exists (
+        select
+        from iu_route_attempt as later
+        where later.idempotency_key = iu_route_attempt.idempotency_key
+          and later.attempt_no > iu_route_attempt.attempt_no
+      )
   ) then
     return 'events of it are blocked; release them first';
+  end if;
+  -- What an ordered route holds back is found by the event before it, which leaves with its partition.
+  if exists (
+    select
+    from iu_route_dead_letter
+    join iu_outbound_route on iu_outbound_route.route_code = iu_route_dead_letter.route_code
+    where iu_route_dead_letter.event_id >= v_lower
+      and iu_route_dead_letter.event_id < v_upper
+      and iu_route_dead_letter.state in ('open', 'parked')
+      and iu_route_dead_letter.event ->> 'subject_seq' is not null
+      and iu_outbound_route.ordered_by_subject
+      and iu_outbound_route.after_dead_letter = 'block'
+  ) then
+    return 'dead letters of it hold their subjects back; replay or discard them first';
   end if;
   return null;
 end
@@ -269,8 +282,10 @@ as $$
 -- called by: the retention workflow, operators; locks: none; raises: config_file_error.
 declare
   v_keep_days constant integer := fn_iu_config_positive_int('iu_core.retention_keep_days');
+  v_cutoff constant timestamptz := clock_timestamp() - make_interval(days => v_keep_days);
   v_partition iu_outbox_partition;
   v_because text;
+  v_older_stays boolean := false;
   v_events bigint;
   v_attempts bigint;
   v_partitions jsonb := '[]';
@@ -281,7 +296,12 @@ begin
     where iu_outbox_partition.retired_at is null
     order by iu_outbox_partition.upper_at
   loop
-    v_because := fn_iu_retention_stays_because(v_partition.upper_at);
+    if v_older_stays and v_partition.upper_at <= v_cutoff then
+      v_because := 'an older partition stays';
+    else
+      v_because := fn_iu_retention_stays_because(v_partition.upper_at);
+      v_older_stays := v_older_stays or v_because is not null;
+    end if;
     execute format('select (select count(*) from %I), (select count(*) from %I)',
       v_partition.event_partition, v_partition.attempt_partition)
     into v_events, v_attempts;
@@ -297,7 +317,7 @@ begin
   return jsonb_build_object(
     'enabled', fn_iu_gate_open('iu_core.retention_enabled'),
     'keep_days', v_keep_days,
-    'cutoff', clock_timestamp() - make_interval(days => v_keep_days),
+    'cutoff', v_cutoff,
     'partitions', v_partitions,
     'default_rows', (select count(*) from event_outbox_default)
   );
@@ -315,7 +335,7 @@ create function fn_iu_retention_drop(p_partition text, p_actor text, p_reason te
 as $$
 -- does: lets one partition of events leave together with its attempts, and keeps what it held in iu_outbox_partition. Dead
 --       letters stay: they carry their event.
--- called by: the retention workflow, one transaction for each partition.
+-- called by: the retention workflow, the oldest partition first, one transaction for each.
 -- locks: SHARE on the partition and its attempts, then ACCESS EXCLUSIVE on outbox and audit for the moment of leaving,
 --        under lock_timeout (500 ms where none is set).
 -- raises: SL008 while the gate iu_core.retention_enabled is closed, for a name that is no partition, or one that has to
@@ -343,6 +363,13 @@ begin
     v_because := 'it is no partition that is there';
   elsif fn_iu_gate_open('iu_core.retention_enabled') is not true then
     v_because := 'the gate iu_core.retention_enabled is closed';
+  elsif exists (
+    select
+    from iu_outbox_partition
+    where iu_outbox_partition.upper_at < v_partition.upper_at
+      and iu_outbox_partition.retired_at is null
+  ) then
+    v_because := 'an older partition stays';
   else
     -- Whoever still writes into the partition is waited for, and nobody begins to: what is judged and counted is what leaves.
     if current_setting('lock_timeout') in ('0', '0ms') then

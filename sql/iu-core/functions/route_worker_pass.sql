@@ -28,6 +28,8 @@ create function fn_iu_route_worker_pass(
   set enable_seqscan = off
   set enable_bitmapscan = off
   set enable_sort = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
   set jit = off
 as $$
 -- does: claims the next events after a keyset in commit order, below the ceiling (null: the high-water mark), and records
@@ -149,10 +151,13 @@ begin
         and claimed.event_type = route.event_type
         and (route.event_filter is null or fn_iu_route_takes(route.event_filter, claimed.payload))
       where not route.is_plain
+        -- `offset 0` keeps these two from becoming joins, which read the whole audit, or a partition that was empty when
+        -- the plan was made, from end to end.
         and not exists (
           select
           from iu_route_attempt
           where iu_route_attempt.idempotency_key = claimed.id::text || ':' || route.route_code || ':' || p_worker_code
+          offset 0
         )
         and not exists (
           select
@@ -160,6 +165,7 @@ begin
           where iu_route_held.event_id = claimed.id
             and iu_route_held.route_code = route.route_code
             and iu_route_held.worker_code = p_worker_code
+          offset 0
         )
     ),
     in_row as materialized (
@@ -181,10 +187,9 @@ begin
           case
             when in_row.follows then in_row.decision <> 'dry_run'
             when prior.state is null or prior.state in ('done', 'passed_over') then false
-            when prior.state = 'ahead' and in_row.decision = 'dry_run' then not exists (
-              select
+            when prior.state = 'ahead' and in_row.decision = 'dry_run' then prior.event_id not in (
+              select claimed.id
               from claimed
-              where claimed.id = prior.event_id
             )
             else true
           end

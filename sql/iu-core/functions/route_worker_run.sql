@@ -100,6 +100,9 @@ create function fn_iu_route_worker_settled(p_cursor iu_route_worker_cursor, p_ce
   language sql
   volatile
   set search_path from current
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
 as $$
 -- does: how many of the next events are older than the cursor's safety lag, counted from the first without a gap.
 -- called by: fn_iu_route_worker_run, where a lag is set; locks: none; raises: nothing.
@@ -155,6 +158,9 @@ create function fn_iu_route_worker_next(p_cursor_code text)
   volatile
   security definer
   set search_path from current
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
 as $$
 -- does: the event that a cursor comes to next, and the enabled routes of its domain and type; null where none is left.
 -- called by: a run in single steps.
@@ -164,6 +170,9 @@ declare
   v_claim record := fn_iu_route_worker_claim(p_cursor_code);
   v_cursor iu_route_worker_cursor := v_claim.cursor_row;
 begin
+  if v_cursor.safety_lag > '0' and fn_iu_route_worker_settled(v_cursor, v_claim.ceiling, 1) = 0 then
+    return null;
+  end if;
   return (
     select jsonb_build_object(
       'event_id', event_outbox.id,
@@ -180,7 +189,6 @@ begin
       and (event_outbox.epoch, event_outbox.xact_id) < (
         (select max(iu_outbox_epoch.epoch) from iu_outbox_epoch),
         coalesce(v_claim.ceiling, pg_snapshot_xmin(pg_current_snapshot())))
-      and fn_iu_route_worker_settled(v_cursor, v_claim.ceiling, 1) = 1
     order by event_outbox.epoch, event_outbox.xact_id, event_outbox.created_at, event_outbox.id
     limit 1
   );

@@ -101,7 +101,11 @@ select
     when history.attempts = 0 then 'iu_outbound_default has moved, and no attempt says why'
     else format('iu_outbound_default stands after %s attempts: history, accepted', history.attempts)
   end as detail
-from (select count(*) as attempts from iu_route_attempt) as history
+from (
+  select
+    (select count(*) from iu_route_attempt)
+      + (select coalesce(sum(iu_outbox_partition.attempts), 0) from iu_outbox_partition) as attempts
+) as history
 left join iu_route_worker_cursor as cursors on cursors.cursor_code = 'iu_outbound_default';
 
 with

@@ -62,7 +62,8 @@ select
 with
   audited as (
     select
-      (select count(*) from iu_route_attempt) as attempts,
+      (select count(*) from iu_route_attempt)
+        + (select coalesce(sum(iu_outbox_partition.attempts), 0) from iu_outbox_partition) as attempts,
       (select count(*) from iu_route_attempt where status = 'sent' or delivered) as sent,
       (select count(*) from iu_route_dead_letter) as dead_letters,
       (select count(*) from v_iu_route_dead_letter_open) as dead_letters_open
