@@ -69,8 +69,10 @@ async function enter({ batch, only }: DrainOptions): Promise<Contestant[]> {
   const all = [
     rawContestant(TEMPLATE, batch),
     drainContestant(TEMPLATE, batch),
-    graphileContestant(),
-    pgBossContestant(),
+    graphileContestant('graphile-worker'),
+    graphileContestant('graphile-worker-fastest'),
+    pgBossContestant('pg-boss'),
+    pgBossContestant('pg-boss-fastest'),
   ];
   const isWanted = (name: string) => only.length === 0 || only.includes(name);
   if (isWanted('river')) {
