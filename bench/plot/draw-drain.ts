@@ -10,7 +10,9 @@ export const CONTESTANTS: Readonly<Record<string, string>> = {
   drain: 'route worker',
   river: 'River',
   'graphile-worker': 'graphile-worker',
+  'graphile-worker-fastest': 'graphile-worker, fastest',
   'pg-boss': 'pg-boss',
+  'pg-boss-fastest': 'pg-boss, fastest',
 };
 
 /** Median rates as bars, the fastest on top. */
@@ -31,7 +33,7 @@ export function drawDrain({ median, rounds, settings }: Result): string {
         textStyle: { color: 'var(--text)', fontSize: 15 },
         subtextStyle: { color: 'var(--muted)', fontSize: 12 },
       },
-      grid: { left: 150, right: 90, top: 60, bottom: 14 },
+      grid: { left: 180, right: 90, top: 60, bottom: 14 },
       xAxis: { type: 'value', show: false, max: fastest },
       yAxis: {
         type: 'category',

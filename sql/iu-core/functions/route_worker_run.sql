@@ -103,6 +103,7 @@ create function fn_iu_route_worker_settled(p_cursor iu_route_worker_cursor, p_ce
   set enable_seqscan = off
   set enable_bitmapscan = off
   set enable_sort = off
+  set jit = off
 as $$
 -- does: how many of the next events are older than the cursor's safety lag, counted from the first without a gap.
 -- called by: fn_iu_route_worker_run, where a lag is set; locks: none; raises: nothing.
@@ -161,6 +162,7 @@ create function fn_iu_route_worker_next(p_cursor_code text)
   set enable_seqscan = off
   set enable_bitmapscan = off
   set enable_sort = off
+  set jit = off
 as $$
 -- does: the event that a cursor comes to next, and the enabled routes of its domain and type; null where none is left.
 -- called by: a run in single steps.

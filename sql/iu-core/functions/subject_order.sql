@@ -36,6 +36,9 @@ create function fn_iu_route_prior(
   stable
   rows 1
   set search_path from current
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set jit = off
 as $$
 -- does: the event that a route takes right before a place in its subject, and what became of it for a route and worker: done
 --       (or decided before the route was there), passed_over (a dead letter that the route skips, or that was discarded),
