@@ -1,4 +1,4 @@
--- does:      removes partitions along time and retention, as sql/iu-core/functions/retention.sql found the schema.
+-- does:      removes the leaving of what has long been decided, as sql/iu-core/functions/retention.sql found the schema.
 -- called by: the rollback of macro event-worker, after that of 009, which refuses while history exists.
 -- locks:     the functions.
 -- raises:    dependent_objects_still_exist where something else uses one.
@@ -6,8 +6,3 @@
 drop function fn_iu_retention_drop(text, text, text);
 drop function fn_iu_retention_plan();
 drop function fn_iu_retention_stays_because(timestamptz);
-drop function fn_iu_retention_prepare(boolean);
-drop function fn_iu_retention_adopt(timestamptz);
-drop function fn_iu_retention_attach(timestamptz, timestamptz);
-drop function fn_iu_retention_boundary(timestamptz);
-drop function fn_iu_uuid_v7_at(timestamptz);
