@@ -26,7 +26,7 @@ export function addOutboxCommands(program: Command, lazily: Lazily): void {
   changes(outbox.command('drain'))
     .description('route what is in the outbox now, batch by batch')
     .option('--limit <events>', 'stop after so many events', positiveInt)
-    .option('--batch <events>', 'events of one transaction', positiveInt, 500)
+    .option('--batch <events>', 'events of one transaction', positiveInt, 2_000)
     .option('--cursor <code>', 'which worker’s cursor', 'iu_outbound_default')
     .action(lazily(async () => (await import('./outbox-drain.ts')).outboxDrain));
   outbox

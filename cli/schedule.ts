@@ -17,7 +17,7 @@ export function addScheduleCommands(program: Command, lazily: Lazily): void {
     .addArgument(name())
     .option('--every <duration>', 'how often it starts (drain 10s, retention 24h)', duration)
     .option('--jitter <duration>', 'how late a start may be (drain 1s, retention 10m)', duration)
-    .option('--batch <events>', 'drain: events of one transaction', positiveInt, 500)
+    .option('--batch <events>', 'drain: events of one transaction', positiveInt, 2_000)
     .option('--cursor <code>', 'drain: which worker’s cursor', 'iu_outbound_default')
     .option('--apply', 'retention: let partitions leave; without it each run only says what would')
     .addHelpText('after', APPLY_HELP)
