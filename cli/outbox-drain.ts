@@ -45,7 +45,7 @@ function drainNow(context: Context, options: DrainOptions, signal: AbortSignal):
     const total = backlog === null ? null : Math.min(backlog, limit);
     const sum = { events: 0, attempts: 0, deadLettered: 0, batches: 0, status: 'not_run' };
     const startedAt = performance.now();
-    let saidAt = 0;
+    let saidAt = Number.NEGATIVE_INFINITY;
     if (options.dryRun === true) note(`dry run: ${total ?? 'an unknown number of'} events would be routed`);
     const changing = actingAs(given, control);
     while (options.dryRun !== true && !signal.aborted) {
