@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { askFunction } from './ask-function.ts';
 import { drainSlowly } from './drain-slowly.ts';
 import { isStatementTimeout, repeatLostTransaction } from './repeat-lost-transaction.ts';
 
@@ -50,12 +51,6 @@ export async function drainOnce(
   }
 }
 
-async function runBatch(client: pg.Client, { cursorCode, batchSize }: BatchOptions): Promise<WorkerRun> {
-  const answered = await client.query<{ run: WorkerRun }>('select fn_iu_route_worker_run($1, $2) as run', [
-    cursorCode,
-    batchSize,
-  ]);
-  const run = answered.rows[0]?.run;
-  if (run === undefined) throw new Error('fn_iu_route_worker_run returned no row');
-  return run;
+function runBatch(client: pg.Client, { cursorCode, batchSize }: BatchOptions): Promise<WorkerRun> {
+  return askFunction<WorkerRun>(client, 'fn_iu_route_worker_run($1, $2)', [cursorCode, batchSize]);
 }

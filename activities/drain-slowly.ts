@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { SQLSTATES } from '../contracts/sqlstates.ts';
+import { askFunction } from './ask-function.ts';
 import type { BatchOptions, Transact, WorkerRun } from './drain-once.ts';
 import { isStatementTimeout, repeatLostTransaction, sqlstateOf } from './repeat-lost-transaction.ts';
 
@@ -60,12 +61,14 @@ export async function drainSlowly(
 async function drainTransaction(client: pg.Client, options: BatchOptions, limit: number): Promise<Progress> {
   const { cursorCode } = options;
   const sum: Progress = { status: 'ran', seen: 0, attempts: 0, deadLettered: 0, isEmpty: true };
-  const { status } = await ask<{ status: string }>(client, 'fn_iu_route_worker_open($1)', [cursorCode]);
+  const { status } = await askFunction<{ status: string }>(client, 'fn_iu_route_worker_open($1)', [
+    cursorCode,
+  ]);
   if (status !== 'open') return { ...sum, status };
   const startedAt = performance.now();
   while (sum.seen < Math.min(limit, EVENTS_PER_TRANSACTION)) {
     if (sum.seen > 0 && performance.now() - startedAt > TRANSACTION_MS) return { ...sum, isEmpty: false };
-    const next = await ask<NextEvent | null>(client, 'fn_iu_route_worker_next($1)', [cursorCode]);
+    const next = await askFunction<NextEvent | null>(client, 'fn_iu_route_worker_next($1)', [cursorCode]);
     if (next === null) return sum;
     const { attempts, deadLettered } = await settle(client, options, next);
     sum.seen += 1;
@@ -124,7 +127,7 @@ async function isAccountedFor(client: pg.Client, options: BatchOptions, eventId:
 }
 
 async function advance(client: pg.Client, { cursorCode }: BatchOptions, eventId: string): Promise<void> {
-  await ask(client, 'fn_iu_route_worker_advance($1, $2)', [cursorCode, eventId]);
+  await askFunction(client, 'fn_iu_route_worker_advance($1, $2)', [cursorCode, eventId]);
 }
 
 type Step =
@@ -144,7 +147,7 @@ async function tryStep(
   const startedAt = performance.now();
   try {
     const step = 'fn_iu_route_worker_step($1, $2, $3)';
-    const attempts = await ask<number>(client, step, [cursorCode, eventId, route]);
+    const attempts = await askFunction<number>(client, step, [cursorCode, eventId, route]);
     await client.query(
       `release savepoint sluice_step; set local statement_timeout = ${Math.trunc(statementTimeoutMs)}`,
     );
@@ -175,14 +178,7 @@ async function recordFailure(
   { sqlstate, message }: { readonly sqlstate: string; readonly message: string },
 ): Promise<void> {
   const fail = 'fn_iu_route_worker_fail($1, $2, $3, $4, $5)';
-  await ask(client, fail, [cursorCode, eventId, route, sqlstate, message]);
-}
-
-async function ask<T>(client: pg.Client, call: string, values: readonly unknown[]): Promise<T> {
-  const answered = await client.query<{ answer: T }>(`select ${call} as answer`, [...values]);
-  const row = answered.rows[0];
-  if (row === undefined) throw new Error(`${call} returned no row`);
-  return row.answer;
+  await askFunction(client, fail, [cursorCode, eventId, route, sqlstate, message]);
 }
 
 function messageOf(error: unknown): string {

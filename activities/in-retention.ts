@@ -1,4 +1,5 @@
 import { inTransaction } from '../target/in-transaction.ts';
+import { askFunction } from './ask-function.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { stepLimits } from './step-limits.ts';
 import { withTarget } from './with-target.ts';
@@ -25,12 +26,7 @@ export function inRetention<T>(
   return withTarget(dependencies, name, 'retention', async ({ client, target }) => {
     const limits = stepLimits({ target }, mode === 'read only' ? 'check' : 'change');
     const settings = { ...limits, lockTimeoutMs: lockTimeoutMs ?? limits.lockTimeoutMs };
-    const ask: AskFunction = async <A>(call: string, values: readonly unknown[]) => {
-      const answered = await client.query<{ answer: A }>(`select ${call} as answer`, [...values]);
-      const row = answered.rows[0];
-      if (row === undefined) throw new Error(`${call} returned no row`);
-      return row.answer;
-    };
+    const ask: AskFunction = (call, values) => askFunction(client, call, values);
     return inTransaction(client, mode, settings, () => work(ask));
   });
 }

@@ -1,10 +1,6 @@
-import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { MacroStatus } from '../../contracts/macro-run.ts';
-import { buildPlan } from '../../planning/build-plan.ts';
-import { SHIPPED_MACROS } from '../../planning/list-macros.ts';
-import { storePlan } from '../../planning/store-plan.ts';
 import { ENABLE } from '../sql-worker/support/installed.ts';
 import { applyFile, readChecks, verdicts } from '../sql-worker/support/run-file.ts';
 import { ask, runWorker } from '../sql-worker/support/worker.ts';
@@ -14,7 +10,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { installedEngine, installedTemplate } from './support/installed.ts';
 import { configuration, counts, fingerprint, verdictsOf, verifiedEvidence } from './support/iu-facts.ts';
 import { type OwnServer, ownServer } from './support/own-server.ts';
-import type { Handle } from './support/shipped-macros.ts';
+import { type Handle, startShipped } from './support/shipped-macros.ts';
 
 let server: OwnServer;
 let based: string;
@@ -42,19 +38,7 @@ async function live(options: Parameters<typeof installedEngine>[2] = {}) {
   return engine;
 }
 
-/** Plans one of the two macros and starts it. */
-async function begin(
-  engine: TestEngine,
-  macro: 'disable-outbound' | 'disable-outbound-fully',
-  overrides: Readonly<Record<string, string>> = {},
-): Promise<Handle> {
-  const manifestPath = join(SHIPPED_MACROS, macro, 'macro.yaml');
-  const built = await buildPlan({ manifestPath, target: engine.target, schema: 'public', overrides });
-  await storePlan(engine.sql, built, { actor: 'ana' });
-  return engine.start(built.planHash);
-}
-
-const disable = async (engine: TestEngine) => engine.outcome(await begin(engine, 'disable-outbound'));
+const disable = async (engine: TestEngine) => engine.outcome(await startShipped(engine, 'disable-outbound'));
 const undo = async (engine: TestEngine, runId: string | null) =>
   engine.outcome(await engine.undo(runId ?? ''));
 
@@ -65,7 +49,7 @@ async function approve(handle: Handle, stepId: string): Promise<void> {
 }
 
 async function disableFully(engine: TestEngine): Promise<MacroStatus> {
-  const handle = await begin(engine, 'disable-outbound-fully');
+  const handle = await startShipped(engine, 'disable-outbound-fully');
   await approve(handle, 'approve-routes');
   await approve(handle, 'approve-triggers');
   return engine.outcome(handle);
@@ -255,7 +239,7 @@ test(
     };
 
     await hold();
-    const handle = await begin(engine, 'disable-outbound');
+    const handle = await startShipped(engine, 'disable-outbound');
     const { held } = await untilStatus(handle, (status) => status.held !== null, 60_000);
     expect(held?.reason).toMatch(
       new RegExp(`nothing-runs is fail: .*still under way: pid ${pid} \\(\\w+, a slow run\\)`),
@@ -275,7 +259,7 @@ test(
     expect((await undo(engine, stopped.runId)).outcome).toBe('rolled_back');
 
     await hold();
-    const again = await begin(engine, 'disable-outbound');
+    const again = await startShipped(engine, 'disable-outbound');
     await untilStatus(again, (status) => status.held !== null, 60_000);
     await send(again, 'rollback', { reason: 'a long batch, no incident' });
     const back = await engine.outcome(again);
@@ -314,14 +298,14 @@ test(
 test('a rejection or an expiry takes L2 back and leaves everything stopped', LONG, async () => {
   const engine = await live();
   await disable(engine);
-  const rejected = await begin(engine, 'disable-outbound-fully');
+  const rejected = await startShipped(engine, 'disable-outbound-fully');
   await pending(rejected);
   await send(rejected, 'reject', { reason: 'L1 is enough' });
   const refusal = await engine.outcome(rejected);
   expect(refusal.outcome).toBe('rolled_back');
   expect(refusal.cause).toMatch(/bo rejected step approve-routes: L1 is enough/);
 
-  const late = await begin(engine, 'disable-outbound-fully', { 'approve-triggers.expires': '500ms' });
+  const late = await startShipped(engine, 'disable-outbound-fully', { 'approve-triggers.expires': '500ms' });
   await approve(late, 'approve-routes');
   const expired = await engine.outcome(late);
   expect(expired.outcome).toBe('rolled_back');
@@ -340,12 +324,12 @@ test(
   LONG,
   async () => {
     const engine = await live();
-    const early = await engine.outcome(await begin(engine, 'disable-outbound-fully'));
+    const early = await engine.outcome(await startShipped(engine, 'disable-outbound-fully'));
     expect(early.outcome).toBe('rolled_back');
     expect(early.cause).toMatch(/S1 worker gate fail: open; S2 master gate fail: open/);
 
     await disable(engine);
-    const handle = await begin(engine, 'disable-outbound-fully');
+    const handle = await startShipped(engine, 'disable-outbound-fully');
     await approve(handle, 'approve-routes');
     await untilStatus(handle, ({ pendingApproval }) => pendingApproval?.stepId === 'approve-triggers');
     await engine.sql.query(`update dot_config set value = 'true' where key = 'iu_core.outbound_enabled'`);
@@ -398,7 +382,7 @@ test(
     expect(said).toMatch(/^0 versions since the stop.*balanced: FALSE, and it was before the stop/);
 
     await engine.edit();
-    const handle = await begin(engine, 'disable-outbound');
+    const handle = await startShipped(engine, 'disable-outbound');
     const { held } = await untilStatus(handle, (status) => status.held !== null);
     expect(held?.reason).toMatch(/S5 nothing lost fail: 6 versions since the stop, 6 of them without event/);
     await applyFile(engine.sql, 'sql/iu-core/runtime/disable/l3_triggers_back.sql');

@@ -23,7 +23,7 @@ create function fn_iu_retention_boundary(p_moment timestamptz)
   set search_path from current
 as $$
 -- does: the first boundary of partitions after a moment: whole multiples of the configured hours, in UTC.
--- called by: fn_iu_retention_prepare, fn_iu_retention_plan; locks: none; raises: config_file_error.
+-- called by: fn_iu_retention_prepare; locks: none; raises: config_file_error.
 select to_timestamp(
   (floor(extract(epoch from p_moment) / (hours.width * 3600)) + 1) * hours.width * 3600)
 from (select fn_iu_config_positive_int('iu_core.retention_partition_hours') as width) as hours

@@ -7,7 +7,12 @@ import { storePlan } from '../../../planning/store-plan.ts';
 import type { TestEngine } from '../../support/engine.ts';
 import { send } from '../../support/engine-facts.ts';
 
-export type ShippedMacro = 'iu-core-base' | 'event-worker' | 'worker-live-dry-run';
+export type ShippedMacro =
+  | 'iu-core-base'
+  | 'event-worker'
+  | 'worker-live-dry-run'
+  | 'disable-outbound'
+  | 'disable-outbound-fully';
 export type Handle = Awaited<ReturnType<TestEngine['start']>>;
 
 /** Quick where the manifest takes its time, and otherwise as it ships. */
