@@ -12,6 +12,7 @@ import { takeBackupFile } from '../backup/take-backup-file.ts';
 import { verifyDumpFile } from '../backup/verify-dump-file.ts';
 import { createDatabase, type TestDatabase } from './support/create-database.ts';
 import { demand, harness } from './support/harness.ts';
+import { waitFor } from './support/wait-for.ts';
 
 // A restore starts a cluster, which takes its time on a busy machine.
 vi.setConfig({ testTimeout: 120_000 });
@@ -181,16 +182,22 @@ describe('a scoped snapshot', () => {
   it('that is stopped half way leaves no session and no file', async () => {
     const database = await createDatabase({ major: 18, prefix: 'scoped' });
     const client = await database.connect();
-    await client.query(`create table t as select g, md5(g::text) as m from generate_series(1, 400000) g`);
+    await client.query(`create table a as select g, md5(g::text) as m from generate_series(1, 10000) g;
+      create table b (n int)`);
+    const locker = await database.connect();
+    await locker.query('begin; lock table b in access exclusive mode');
     const stop = new AbortController();
-    const taking = takeScopedSnapshot({
-      ...options(database, 'stopped'),
-      signal: stop.signal,
-      onProgress: ({ bytes }) => {
-        if (bytes > 0) stop.abort();
-      },
-    });
+    const taking = takeScopedSnapshot({ ...options(database, 'stopped'), signal: stop.signal });
+    const stopping = waitFor(async () => {
+      const { rowCount } = await client.query(
+        `select from pg_stat_activity
+         where datname = current_database() and application_name = 'sluice backup' and wait_event_type = 'Lock'`,
+      );
+      return rowCount || null;
+    }).finally(() => stop.abort());
     await expect(taking).rejects.toMatchObject({ code: 'interrupted' });
+    await stopping;
     expect(readdirSync(dir).filter((name) => name.startsWith('stopped'))).toEqual([]);
+    await locker.query('rollback');
   });
 });
