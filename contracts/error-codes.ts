@@ -71,6 +71,11 @@ export const ERROR_CODES = {
   update_refused: { exit: EXIT.precondition, retry: false },
   import_invalid: { exit: EXIT.precondition, retry: false },
   iu_core_missing: { exit: EXIT.precondition, retry: false },
+  route_not_found: { exit: EXIT.notFound, retry: false },
+  route_refused: { exit: EXIT.precondition, retry: false },
+  delivery_invalid: { exit: EXIT.precondition, retry: false },
+  delivery_not_built: { exit: EXIT.precondition, retry: false },
+  address_refused: { exit: EXIT.precondition, retry: false },
   waiting: { exit: EXIT.waiting, retry: false },
   interrupted: { exit: EXIT.interrupted, retry: false },
 } as const satisfies Record<string, ErrorCode>;

@@ -19,4 +19,6 @@ export const SQLSTATES = {
   cursorForeign: 'SL007',
   /** A route worker run that is not allowed here (standby, REPEATABLE READ outside a probe, bad limit). */
   runNotAllowed: 'SL008',
+  /** The function of a sql_function target answered `failed`, or no valid outcome. */
+  targetFailed: 'SL009',
 } as const;

@@ -9,6 +9,8 @@ with
       ('relation', 'iu_route_worker_cursor'),
       ('relation', 'iu_route_dead_letter'),
       ('relation', 'iu_route_held'),
+      ('relation', 'iu_route_delivery'),
+      ('relation', 'iu_route_lease'),
       ('relation', 'iu_probe_marker'),
       ('function', 'fn_iu_dead_letter_guard()'),
       ('function', 'fn_iu_probe_refuse_commit()'),

@@ -10,7 +10,7 @@ create function fn_iu_route_blocked(p_worker_code text)
   rows 100
   set search_path from current
 as $$
--- does: the events and routes whose newest attempt is blocked, oldest event first.
+-- does: the events and routes whose newest attempt is blocked and that nobody has queued since, oldest event first.
 -- called by: fn_iu_route_blocked_release, retention; locks: none; raises: nothing. Null asks for every worker.
 select
   iu_route_attempt.idempotency_key,
@@ -24,6 +24,13 @@ where iu_route_attempt.decision = 'blocked'
     from iu_route_attempt as later
     where later.idempotency_key = iu_route_attempt.idempotency_key
       and later.attempt_no > iu_route_attempt.attempt_no
+  )
+  and not exists (
+    select
+    from iu_route_delivery
+    where iu_route_delivery.event_id = iu_route_attempt.event_id
+      and iu_route_delivery.route_code = iu_route_attempt.route_code
+      and iu_route_delivery.worker_code = iu_route_attempt.worker_code
   )
 order by iu_route_attempt.idempotency_key
 $$;
@@ -39,7 +46,7 @@ create function fn_iu_route_blocked_release(p_cursor_code text, p_limit integer,
 as $$
 -- does: decides again about up to p_limit blocked events whose route no gate keeps back any more, under the same key with
 --       the next attempt number, in the order of their subjects where the route asks for it. Answers released, or why
---       nothing was done: gate_closing, master_gate_closed, worker_gate_closed, busy, delivery_gate_closed.
+--       nothing was done: gate_closing, master_gate_closed, worker_gate_closed, busy, paused, delivery_gate_closed.
 -- called by: sluice outbox release.
 -- locks: shared side of the worker's advisory lock and the cursor's row, both by try, until the transaction ends.
 -- raises: SL008 for a bad limit or cursor; invalid_parameter_value without actor or reason.
@@ -116,6 +123,12 @@ begin
         p_cursor_code, 'skipped', 'skipped', v_detail || '{"because": "the route takes it no more"}'
       from iu_route_attempt
       where iu_route_attempt.idempotency_key = v_blocked.idempotency_key
+        and not exists (
+          select
+          from iu_route_delivery
+          where iu_route_delivery.event_id = v_blocked.event_id
+            and iu_route_delivery.route_code = v_blocked.route_code
+        )
       having (array_agg(iu_route_attempt.decision order by iu_route_attempt.attempt_no desc))[1] = 'blocked';
       v_released := v_released + 1;
     end loop;

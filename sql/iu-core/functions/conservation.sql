@@ -10,8 +10,8 @@ create function fn_iu_conservation()
   set search_path from current
 as $$
 -- does: proves that nothing was lost or invented, in one snapshot: every event up to a cursor has its first decision by
---       that worker or is held back for the order of its subject, and one for each route that was in effect; attempt numbers
---       have no gap, every attempt has its event,
+--       that worker, is held back for the order of its subject or queued for delivery, and one for each route that was in
+--       effect; attempt numbers have no gap, every attempt has its event,
 --       every version after the first its event; lists the ids where that does not hold (the first 100 of each kind). What
 --       retention has let go is told as totals and asked for no more.
 -- called by: verifications, reports, operators.
@@ -29,6 +29,7 @@ declare
   v_silent_versions jsonb;
   v_silent_version_count bigint := 0;
   v_held jsonb;
+  v_queued jsonb;
   v_unmatched jsonb;
   v_unmatched_count bigint;
   v_retired_until constant timestamptz := fn_iu_retention_retired_until();
@@ -47,6 +48,11 @@ begin
         iu_route_held.worker_code,
         iu_route_held.event_id
       from iu_route_held
+      union
+      select
+        iu_route_delivery.worker_code,
+        iu_route_delivery.event_id
+      from iu_route_delivery
     ),
     up_to_cursor as (
       select
@@ -111,6 +117,21 @@ begin
     )
   select jsonb_agg(to_jsonb(by_route) order by by_route.worker_code, by_route.route_code)
   into v_held
+  from by_route;
+
+  -- Queued and not tried yet: what was tried has its first attempt and is counted there.
+  with
+    by_route as (
+      select
+        iu_route_delivery.worker_code,
+        iu_route_delivery.route_code,
+        count(*) as events
+      from iu_route_delivery
+      where iu_route_delivery.attempt_no = 1
+      group by iu_route_delivery.worker_code, iu_route_delivery.route_code
+    )
+  select jsonb_agg(to_jsonb(by_route) order by by_route.worker_code, by_route.route_code)
+  into v_queued
   from by_route;
 
   with
@@ -187,6 +208,9 @@ begin
       union all
       select iu_route_held.event_id::text || ':' || iu_route_held.route_code || ':' || iu_route_held.worker_code
       from iu_route_held
+      union all
+      select iu_route_delivery.event_id::text || ':' || iu_route_delivery.route_code || ':' || iu_route_delivery.worker_code
+      from iu_route_delivery
     ),
     unmatched as (
       select expected.idempotency_key
@@ -240,7 +264,7 @@ begin
     'cursors', coalesce(v_cursors, '[]'),
     'first_decisions', coalesce(v_first_decisions, '[]'),
     'held', coalesce(v_held, '[]'),
-    'queued_deliveries', 0,
+    'queued_deliveries', coalesce(v_queued, '[]'),
     'retired', (
       select jsonb_build_object(
         'partitions', count(*),

@@ -11,7 +11,8 @@ create function fn_iu_route_dead_letter_replay(p_dead_letter_id uuid, p_actor te
   set search_path from current
 as $$
 -- does: tries a dead letter again as its route is now, under the same key with the next attempt number; what succeeds is
---       resolved, what fails again stays open with its count. Answers replayed, or why nothing was tried: gate_closing,
+--       resolved, what fails again stays open with its count. Answers replayed; queued, where the target lies outside the
+--       database: the letter follows the outcome of the delivery; or why nothing was tried: gate_closing,
 --       master_gate_closed, worker_gate_closed, delivery_gate_closed, busy, route_does_not_take_it, not_open.
 -- called by: operators, the probe.
 -- locks: shared side of the worker's advisory lock and the letter's row, both by try, until the transaction ends.
@@ -49,6 +50,14 @@ begin
     elsif v_letter.state not in ('open', 'parked') then
       v_status := 'not_open';
       v_resolved := v_letter.state = 'resolved';
+    elsif exists (
+      select
+      from iu_route_delivery
+      where iu_route_delivery.event_id = v_letter.event_id
+        and iu_route_delivery.route_code = v_letter.route_code
+        and iu_route_delivery.worker_code = v_letter.worker_code
+    ) then
+      v_status := 'queued';
     end if;
   end if;
 
@@ -72,7 +81,8 @@ begin
     begin
       if v_letter.route_code is not null then
         perform fn_iu_route_decide(
-          v_letter.worker_code, array[v_letter.event_id], v_letter.route_code, true);
+          v_letter.worker_code, array[v_letter.event_id], v_letter.route_code, true,
+          jsonb_build_object('replayed_by', p_actor, 'reason', p_reason));
       else
         -- The failure belonged to no route: whatever is still undecided about the event is decided now.
         insert into iu_route_attempt (
@@ -97,7 +107,17 @@ begin
     where iu_route_attempt.idempotency_key = v_letter.idempotency_key
       and iu_route_attempt.attempt_no = v_attempt_no;
     v_resolved := coalesce(v_decision in ('dry_run', 'sent', 'skipped'), false);
-    v_status := case when v_decision is null then 'route_does_not_take_it' else 'replayed' end;
+    v_status := case
+      when v_decision is not null then 'replayed'
+      when exists (
+        select
+        from iu_route_delivery
+        where iu_route_delivery.event_id = v_letter.event_id
+          and iu_route_delivery.route_code = v_letter.route_code
+          and iu_route_delivery.worker_code = v_letter.worker_code
+      ) then 'queued'
+      else 'route_does_not_take_it'
+    end;
     if v_resolved then
       update iu_route_dead_letter
       set
@@ -138,7 +158,7 @@ begin
     'dead_letter_id', p_dead_letter_id,
     'decision', v_decision,
     'resolved', v_resolved,
-    'attempt_no', case when v_status = 'replayed' then v_attempt_no end
+    'attempt_no', case when v_status in ('replayed', 'queued') then v_attempt_no end
   );
 end
 $$;

@@ -3,6 +3,24 @@
 -- locks:     creates only; nothing that exists is touched.
 -- raises:    duplicate_function where foreign objects hold these names.
 
+create function fn_iu_dot_list_names(p_key text, p_name text)
+  returns boolean
+  language sql
+  stable
+  set search_path from current
+as $$
+-- does: whether a comma-separated list of dot_config names something; no row names nothing.
+-- called by: fn_iu_delivery_open, the guard of live routes, fn_iu_delivery_function_fault; locks: none; raises: nothing.
+select exists (
+  select
+  from dot_config
+  where dot_config.key = p_key
+    and p_name = any (regexp_split_to_array(btrim(dot_config.value), '\s*,\s*'))
+)
+$$;
+comment on function fn_iu_dot_list_names(text, text) is
+  'Layer worker. Whether a comma-separated list of dot_config names something; never null.';
+
 create function fn_iu_delivery_open(p_route_code text)
   returns boolean
   language sql
@@ -12,12 +30,7 @@ as $$
 -- does: whether a live route may deliver: the delivery gate is open and the list names the route.
 -- called by: fn_iu_routes_now, replay; locks: none; raises: nothing, never returns null.
 select fn_iu_gate_open('iu_core.delivery_enabled')
-  and exists (
-    select
-    from dot_config
-    where dot_config.key = 'iu_core.delivery_live_routes'
-      and p_route_code = any (regexp_split_to_array(btrim(dot_config.value), '\s*,\s*'))
-  )
+  and fn_iu_dot_list_names('iu_core.delivery_live_routes', p_route_code)
 $$;
 comment on function fn_iu_delivery_open(text) is
   'Layer worker. Whether a live route may deliver: iu_core.delivery_enabled is true and iu_core.delivery_live_routes names it.';
@@ -41,6 +54,49 @@ end
 $$;
 comment on function fn_iu_route_deliver(text, uuid, jsonb) is
   'Layer worker. The delivery seam; raises feature_not_supported until it is built.';
+
+create function fn_iu_delivery_request(
+  p_route_code text,
+  p_worker_code text,
+  p_attempt_no integer,
+  p_target_kind text,
+  p_target_ref text,
+  p_detail jsonb,
+  p_event_id uuid,
+  p_event_domain text,
+  p_event_type text,
+  p_event_subject text,
+  p_subject_seq bigint,
+  p_created_at timestamptz,
+  p_payload jsonb
+)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path from current
+as $$
+-- does: what the seam is asked with: the request of the target, and by whom it was routed, as which attempt, with what detail.
+-- called by: fn_iu_route_worker_pass, fn_iu_route_decide, for a live route; locks: none; raises: nothing.
+begin
+  return jsonb_build_object(
+    'route_code', p_route_code,
+    'event_ref', p_event_id,
+    'target_kind', p_target_kind,
+    'target_ref', p_target_ref,
+    'idempotency_key', p_event_id::text || ':' || p_route_code,
+    'safe_payload', p_payload,
+    'event', jsonb_build_object(
+      'domain', p_event_domain,
+      'type', p_event_type,
+      'subject', p_event_subject,
+      'subject_seq', p_subject_seq,
+      'created_at', to_char(p_created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
+    'routed', jsonb_build_object('worker_code', p_worker_code, 'attempt_no', p_attempt_no, 'detail', p_detail));
+end
+$$;
+comment on function fn_iu_delivery_request(
+  text, text, integer, text, text, jsonb, uuid, text, text, text, bigint, timestamptz, jsonb) is
+  'Layer worker. The request that the delivery seam is given for one event of a live route.';
 
 create function fn_iu_route_seam_fails_closed()
   returns boolean
@@ -116,14 +172,20 @@ $$;
 comment on function fn_iu_route_takes(jsonpath, jsonb) is
   'Layer worker. Whether a route''s filter takes a payload: the first item of the path is there and neither false nor null.';
 
+alter function fn_iu_dot_list_names(text, text) owner to iu_core_owner;
 alter function fn_iu_delivery_open(text) owner to iu_core_owner;
 alter function fn_iu_route_deliver(text, uuid, jsonb) owner to iu_core_owner;
+alter function fn_iu_delivery_request(
+  text, text, integer, text, text, jsonb, uuid, text, text, text, bigint, timestamptz, jsonb) owner to iu_core_owner;
 alter function fn_iu_route_seam_fails_closed() owner to iu_core_owner;
 alter function fn_iu_routes_now() owner to iu_core_owner;
 alter function fn_iu_route_takes(jsonpath, jsonb) owner to iu_core_owner;
 
+revoke all on function fn_iu_dot_list_names(text, text) from public;
 revoke all on function fn_iu_delivery_open(text) from public;
 revoke all on function fn_iu_route_deliver(text, uuid, jsonb) from public;
+revoke all on function fn_iu_delivery_request(
+  text, text, integer, text, text, jsonb, uuid, text, text, text, bigint, timestamptz, jsonb) from public;
 revoke all on function fn_iu_route_seam_fails_closed() from public;
 revoke all on function fn_iu_routes_now() from public;
 revoke all on function fn_iu_route_takes(jsonpath, jsonb) from public;

@@ -3,14 +3,20 @@
 -- locks:     creates only; nothing that exists is touched.
 -- raises:    duplicate_function where foreign objects hold these names.
 
-create function fn_iu_route_held_release(p_worker_code text, p_limit integer, out attempts integer, out dead_lettered integer)
+create function fn_iu_route_held_release(
+  p_worker_code text,
+  p_limit integer,
+  out freed integer,
+  out attempts integer,
+  out dead_lettered integer
+)
   language plpgsql
   volatile
   set search_path from current
 as $$
 -- does: decides about held events whose turn has come, subject by subject in order, until none is left or the limit is
 --       reached. On a dry-run route the followers of an event go with it; on a live one each waits for the outcome.
--- called by: fn_iu_route_worker_run.
+-- called by: fn_iu_route_worker_run, fn_iu_route_delivery_settle.
 -- locks: the held rows; the caller holds the cursor.
 -- raises: what another try may cure, and nothing else.
 declare
@@ -20,6 +26,7 @@ declare
   v_detail jsonb;
   v_freed integer;
 begin
+  freed := 0;
   attempts := 0;
   dead_lettered := 0;
   loop
@@ -116,14 +123,21 @@ begin
         select
         from iu_route_attempt
         where iu_route_attempt.idempotency_key = keyed.idempotency_key
-      );
+      )
+        and not exists (
+          select
+          from iu_route_delivery
+          where iu_route_delivery.event_id = keyed.event_id
+            and iu_route_delivery.route_code = v_first.route_code
+        );
       delete from iu_route_held
       where iu_route_held.event_id = any (v_event_ids)
         and iu_route_held.route_code = v_first.route_code
         and iu_route_held.worker_code = p_worker_code;
       v_freed := v_freed + cardinality(v_event_ids);
     end loop;
-    exit when v_freed = 0 or attempts >= p_limit;
+    freed := freed + v_freed;
+    exit when v_freed = 0 or freed >= p_limit;
   end loop;
 end
 $$;

@@ -9,8 +9,8 @@ create function fn_iu_retention_stays_because(p_upper_at timestamptz)
   stable
   set search_path from current
 as $$
--- does: why a partition has to stay for its own sake, or null: too young, a cursor has not passed it, events of it are held
---       or blocked, or dead letters of it still hold back the events behind them. That older ones leave first is seen to
+-- does: why a partition has to stay for its own sake, or null: too young, a cursor has not passed it, events of it are held,
+--       queued or blocked, or dead letters of it still hold back the events behind them. That older ones leave first is seen to
 --       by plan and drop.
 -- called by: fn_iu_retention_plan, fn_iu_retention_drop; locks: none; raises: config_file_error.
 declare
@@ -57,6 +57,14 @@ begin
       and iu_route_held.event_id < v_upper
   ) then
     return 'events of it are held back for the order of their subject';
+  end if;
+  if exists (
+    select
+    from iu_route_delivery
+    where iu_route_delivery.event_id >= v_lower
+      and iu_route_delivery.event_id < v_upper
+  ) then
+    return 'deliveries of it are queued';
   end if;
   if exists (
     select

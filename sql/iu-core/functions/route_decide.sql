@@ -45,8 +45,11 @@ begin
     matched as (
       select
         asked.id as event_id,
+        asked.event_domain,
+        asked.event_type,
         asked.event_subject,
         asked.subject_seq,
+        asked.created_at,
         asked.payload,
         route.route_code,
         route.target_kind,
@@ -86,14 +89,10 @@ begin
           when undecided.decision = 'live' then fn_iu_route_deliver(
             undecided.route_code,
             undecided.event_id,
-            jsonb_build_object(
-              'route_code', undecided.route_code,
-              'event_ref', undecided.event_id,
-              'target_kind', undecided.target_kind,
-              'target_ref', undecided.target_ref,
-              'idempotency_key', undecided.event_id::text || ':' || undecided.route_code,
-              'safe_payload', undecided.payload
-            ))
+            fn_iu_delivery_request(
+              undecided.route_code, p_worker_code, undecided.attempt_no, undecided.target_kind, undecided.target_ref, p_detail,
+              undecided.event_id, undecided.event_domain, undecided.event_type, undecided.event_subject,
+              undecided.subject_seq, undecided.created_at, undecided.payload))
         end as outcome
       from undecided
       where p_again
@@ -120,6 +119,7 @@ begin
         case when delivered.outcome ->> 'status' = 'failed' then coalesce(delivered.outcome ->> 'code', 'target_failed') end,
         coalesce(delivered.outcome -> 'detail', '{}') || p_detail
       from delivered
+      where delivered.outcome ->> 'status' is distinct from 'queued'
       returning 1
     )
   select count(*)
@@ -130,6 +130,27 @@ end
 $$;
 comment on function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) is
   'Layer worker. Routes named events as their routes are now: first decisions, or one more attempt under the same key; returns how many.';
+
+create function fn_iu_failure_fingerprint(p_route_code text, p_failure_code text, p_detail jsonb)
+  returns text
+  language sql
+  immutable
+  set search_path from current
+as $$
+-- does: what failures of one kind have in common: route, code, SQLSTATE and message without the values in it.
+-- called by: fn_iu_route_record_failure, fn_iu_route_delivery_settle; locks: none; raises: nothing.
+select left(
+  encode(
+    sha256(convert_to(
+      coalesce(p_route_code, '-') || ' ' || p_failure_code || ' ' || coalesce(p_detail ->> 'sqlstate', '-') || ' '
+        || regexp_replace(
+          coalesce(p_detail ->> 'message', ''), '''[^'']*''|"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|\d+', '#', 'g'),
+      'UTF8')),
+    'hex'),
+  16)
+$$;
+comment on function fn_iu_failure_fingerprint(text, text, jsonb) is
+  'Layer worker. 16 hex digits, equal for failures of one route and code whose message differs only in its values.';
 
 create function fn_iu_route_record_failure(
   p_worker_code text,
@@ -152,10 +173,8 @@ as $$
 declare
   v_key constant text := p_event_id::text || ':' || coalesce(p_route_code, '-') || ':' || p_worker_code;
   v_detail constant jsonb := jsonb_build_object('sqlstate', p_sqlstate, 'message', left(p_message, 2000));
-  v_fingerprint constant text := left(encode(sha256(convert_to(
-    coalesce(p_route_code, '-') || ' ' || p_failure_code || ' ' || p_sqlstate || ' '
-      || regexp_replace(p_message, '''[^'']*''|"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|\d+', '#', 'g'),
-    'UTF8')), 'hex'), 16);
+  -- A target that answered `failed` is not a worker that could not process.
+  v_code constant text := case p_sqlstate when 'SL009' then 'target_failed' else p_failure_code end;
 begin
   with
     tried as (
@@ -164,7 +183,7 @@ begin
         target_kind, target_ref, failure_code, detail)
       select
         v_key, p_attempt_no, p_event_id, p_route_code, p_worker_code, 'failed', 'failed',
-        iu_outbound_route.target_kind, iu_outbound_route.target_ref, p_failure_code, v_detail
+        iu_outbound_route.target_kind, iu_outbound_route.target_ref, v_code, v_detail
       from (values (p_route_code)) as failed (route_code)
       left join iu_outbound_route on iu_outbound_route.route_code = failed.route_code
       returning iu_route_attempt.*
@@ -175,7 +194,7 @@ begin
   select
     v_key, p_event_id, p_route_code, p_worker_code,
     to_jsonb(event_outbox), to_jsonb(iu_outbound_route), to_jsonb(tried),
-    p_failure_code, v_detail, v_fingerprint
+    v_code, v_detail, fn_iu_failure_fingerprint(p_route_code, v_code, v_detail)
   from tried
   join event_outbox on event_outbox.id = p_event_id
   left join iu_outbound_route on iu_outbound_route.route_code = p_route_code
@@ -207,9 +226,11 @@ comment on function fn_iu_passes_on(text) is
   'Layer worker. Whether an error is passed on to be tried again, instead of becoming a dead letter.';
 
 alter function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) owner to iu_core_owner;
+alter function fn_iu_failure_fingerprint(text, text, jsonb) owner to iu_core_owner;
 alter function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) owner to iu_core_owner;
 alter function fn_iu_passes_on(text) owner to iu_core_owner;
 
 revoke all on function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) from public;
+revoke all on function fn_iu_failure_fingerprint(text, text, jsonb) from public;
 revoke all on function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) from public;
 revoke all on function fn_iu_passes_on(text) from public;

@@ -26,7 +26,8 @@ create function fn_iu_route_worker_claim(p_cursor_code text, out cursor_row iu_r
   volatile
   set search_path from current
 as $$
--- does: takes the cursor for this transaction and says where it stands; status busy where another one has it. In a probe it
+-- does: takes the cursor for this transaction and says where it stands; status busy where another one has it, paused where
+--       it rests. In a probe it
 --       stands at the probe's own transaction, and the ceiling is right above it; otherwise the ceiling is null.
 -- called by: fn_iu_route_worker_run, fn_iu_route_worker_open.
 -- locks: the cursor's row, by try, until the transaction ends.
@@ -51,6 +52,10 @@ begin
       errcode = 'SL008',
       message = format('there is no cursor %s', coalesce(p_cursor_code, 'null')),
       hint = 'Register it first (runtime 060 registers iu_outbound_default). Nothing was changed.';
+  end if;
+  if cursor_row.paused_because is not null and not v_probe then
+    status := 'paused';
+    return;
   end if;
 
   select iu_outbox_epoch.epoch, iu_outbox_epoch.system_identifier

@@ -100,6 +100,12 @@ begin
           from iu_route_held
           where iu_route_held.event_id = first_claimed.id
             and iu_route_held.worker_code = p_worker_code
+        )
+        or exists (
+          select
+          from iu_route_delivery
+          where iu_route_delivery.event_id = first_claimed.id
+            and iu_route_delivery.worker_code = p_worker_code
         ) as may_be_known
       from first_claimed
     ),
@@ -182,7 +188,7 @@ begin
     in_place as materialized (
       select
         in_row.*,
-        prior.state as prior_state,
+        case when prior.state = 'passed_over' then '{"after_dead_letter": true}' else '{}' end::jsonb as after_letter,
         in_row.is_ordered and bool_or(
           case
             when in_row.follows then in_row.decision <> 'dry_run'
@@ -218,14 +224,10 @@ begin
           when in_place.decision = 'live' then fn_iu_route_deliver(
             in_place.route_code,
             in_place.id,
-            jsonb_build_object(
-              'route_code', in_place.route_code,
-              'event_ref', in_place.id,
-              'target_kind', in_place.target_kind,
-              'target_ref', in_place.target_ref,
-              'idempotency_key', in_place.id::text || ':' || in_place.route_code,
-              'safe_payload', in_place.payload
-            ))
+            fn_iu_delivery_request(
+              in_place.route_code, p_worker_code, 1, in_place.target_kind, in_place.target_ref, in_place.after_letter,
+              in_place.id, in_place.event_domain, in_place.event_type, in_place.event_subject, in_place.subject_seq,
+              in_place.created_at, in_place.payload))
         end as outcome
       from in_place
       where not in_place.must_wait
@@ -248,9 +250,10 @@ begin
         delivered.target_kind,
         delivered.target_ref,
         case when delivered.outcome ->> 'status' = 'failed' then coalesce(delivered.outcome ->> 'code', 'target_failed') end,
-        coalesce(delivered.outcome -> 'detail', '{}')
-          || case when delivered.prior_state = 'passed_over' then '{"after_dead_letter": true}' else '{}' end::jsonb
+        coalesce(delivered.outcome -> 'detail', '{}') || delivered.after_letter
       from delivered
+      -- A delivery that was queued has its attempt when its outcome is known.
+      where delivered.outcome ->> 'status' is distinct from 'queued'
       returning 1
     )
   select

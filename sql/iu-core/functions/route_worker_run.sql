@@ -12,7 +12,7 @@ create function fn_iu_route_worker_run(p_cursor_code text, p_limit integer)
 as $$
 -- does: claims the next events of a cursor in commit order, routes them, records the attempts and moves the cursor, in
 --       the caller's transaction; then lets held events go whose turn has come. Answers ran, or did nothing: gate_closing,
---       master_gate_closed, worker_gate_closed, busy.
+--       master_gate_closed, worker_gate_closed, busy, paused.
 -- called by: drain, runtime 090, the probe.
 -- locks: shared side of the worker's advisory lock and the cursor's row, both by try, until the transaction ends.
 -- raises: SL008 on a standby, for a bad limit, an unknown cursor, or under REPEATABLE READ outside a probe; SL007 for a

@@ -161,6 +161,12 @@ begin
       where iu_route_held.event_id = p_event_id
         and iu_route_held.worker_code = p_cursor_code
     )
+    and not exists (
+      select
+      from iu_route_delivery
+      where iu_route_delivery.event_id = p_event_id
+        and iu_route_delivery.worker_code = p_cursor_code
+    )
   then
     raise exception using
       errcode = 'SL008',

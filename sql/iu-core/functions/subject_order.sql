@@ -42,7 +42,8 @@ create function fn_iu_route_prior(
 as $$
 -- does: the event that a route takes right before a place in its subject, and what became of it for a route and worker: done
 --       (or decided before the route was there), passed_over (a dead letter that the route skips, or that was discarded),
---       failed, blocked, held, or ahead (the cursor has not come to it). No row where there is none before.
+--       failed, blocked, held, queued for delivery, or ahead (the cursor has not come to it). No row where there is none
+--       before.
 -- called by: fn_iu_route_worker_pass, fn_iu_route_held_release, fn_iu_route_blocked_release.
 -- locks: none.
 -- raises: nothing.
@@ -73,6 +74,13 @@ with
 select
   prior.id,
   case
+    when exists (
+      select
+      from iu_route_delivery
+      where iu_route_delivery.event_id = prior.id
+        and iu_route_delivery.route_code = p_route_code
+        and iu_route_delivery.worker_code = p_worker_code
+    ) then 'queued'
     when newest.decision in ('dry_run', 'sent', 'skipped') then 'done'
     when newest.decision = 'blocked' then 'blocked'
     when newest.decision = 'failed' then case
@@ -107,7 +115,7 @@ from prior
 left join newest on true
 $$;
 comment on function fn_iu_route_prior(text, text, text, jsonpath, text, text, text, bigint) is
-  'Layer worker. What became of the event before a place in its subject: done, passed_over, failed, blocked, held or ahead.';
+  'Layer worker. What became of the event before a place in its subject: done, passed_over, failed, blocked, held, queued or ahead.';
 
 alter function fn_iu_route_may_take(jsonpath, jsonb) owner to iu_core_owner;
 alter function fn_iu_route_prior(text, text, text, jsonpath, text, text, text, bigint) owner to iu_core_owner;

@@ -61,7 +61,7 @@ create function fn_iu_route_worker_health()
   set search_path from current
 as $$
 -- does: one picture of the worker: gates, backlog, age of the oldest undecided event, high-water mark and what holds it
---       back, what is blocked or held, dead letters, last run; healthy, or the reasons why not. Attempts are counted up to
+--       back, what is blocked, held or queued, dead letters, last run; healthy, or the reasons why not. Attempts are counted up to
 --       100,000. In a probe it counts the probe's own rows only.
 -- called by: operators, checks, observe windows.
 -- locks: none.
@@ -87,6 +87,7 @@ declare
   v_blocked bigint;
   v_held bigint;
   v_held_seconds numeric;
+  v_delivery jsonb;
   v_dead_letters bigint;
   v_reasons text[];
 begin
@@ -164,6 +165,34 @@ begin
   where not v_probe
     or iu_route_held.xact_id = v_own;
 
+  select jsonb_build_object(
+    'queued', count(*),
+    'due', count(*) filter (where iu_route_delivery.due_at <= clock_timestamp()),
+    'leased', count(*) filter (where iu_route_delivery.lease_token in (
+      select iu_route_lease.lease_token
+      from iu_route_lease
+      where iu_route_lease.leased_until > clock_timestamp()
+    )),
+    'retrying', count(*) filter (where iu_route_delivery.tries > 0),
+    'oldest_queued_seconds',
+      coalesce(round(extract(epoch from clock_timestamp() - min(iu_route_delivery.queued_at))::numeric, 3), 0),
+    'oldest_due_seconds', coalesce(
+      round(extract(epoch from clock_timestamp() - min(iu_route_delivery.due_at)
+        filter (where iu_route_delivery.due_at <= clock_timestamp()))::numeric, 3),
+      0),
+    'not_live', coalesce((
+      select jsonb_agg(distinct waiting.route_code)
+      from iu_route_delivery as waiting
+      left join iu_outbound_route using (route_code)
+      where iu_outbound_route.enabled is not true
+        or iu_outbound_route.dry_run
+        or not fn_iu_delivery_open(waiting.route_code)
+    ), '[]'))
+  into v_delivery
+  from iu_route_delivery
+  where not v_probe
+    or iu_route_delivery.xact_id = v_own;
+
   select count(*)
   into v_dead_letters
   from iu_route_dead_letter
@@ -188,6 +217,10 @@ begin
       then format('the high-water mark is held back for %s s: %s', v_stall_seconds, v_blocker) end,
     case when v_held > 0 and v_held_seconds > v_max_unrouted
       then format('%s events have been held back for the order of their subject, the longest for %s s', v_held, v_held_seconds) end,
+    case when (v_delivery ->> 'oldest_due_seconds')::numeric > v_max_unrouted
+      then format('%s deliveries are queued, the longest due for %s s, the limit is %s s%s', v_delivery ->> 'queued',
+        v_delivery ->> 'oldest_due_seconds', v_max_unrouted,
+        case when v_delivery -> 'not_live' <> '[]' then format('; not live now: %s', v_delivery -> 'not_live') else '' end) end,
     case when v_dead_letters > 0
       then format('%s dead letters are open', v_dead_letters) end
   ], null);
@@ -214,7 +247,8 @@ begin
     'attempts_in_audit_or_more', v_attempts = v_attempts_shown,
     'blocked', v_blocked,
     'held', v_held,
-    'queued_deliveries', 0,
+    'queued_deliveries', (v_delivery ->> 'queued')::bigint,
+    'delivery', v_delivery,
     'dead_letter_open', v_dead_letters,
     'cursors', coalesce(v_cursors, '[]')
   );

@@ -1,6 +1,6 @@
 -- does:      installs what the route worker keeps: its cursors (keyset offsets, since the outbox has no delivery state),
---            its dead letters, what it holds back for the sake of order, and the marker that tells a probe from real work and
---            can never be committed.
+--            its dead letters, what it holds back for the sake of order, the queue of deliveries, and the marker that tells a
+--            probe from real work and can never be committed.
 -- called by: macro event-worker.
 -- locks:     creates only; nothing that exists is touched.
 -- raises:    duplicate_table, duplicate_function where foreign objects hold these names.
@@ -13,9 +13,11 @@ create table iu_route_worker_cursor (
   cursor_event_id uuid,
   system_identifier bigint not null default fn_iu_system_identifier(),
   safety_lag interval not null default '0',
+  paused_because text,
   last_run_at timestamptz,
   last_run_summary jsonb,
   created_at timestamptz not null default clock_timestamp(),
+  constraint a_pause_has_its_reason check (paused_because ~ '\S'),
   constraint cursor_code_is_plain check (cursor_code ~ '^[a-z0-9][a-z0-9_.]*$' and length(cursor_code) <= 100),
   constraint keyset_is_whole_or_absent check (
     num_nulls(cursor_epoch, cursor_xact_id, cursor_created_at, cursor_event_id) in (0, 4)),
@@ -32,6 +34,8 @@ comment on column iu_route_worker_cursor.cursor_event_id is 'The last event; nul
 comment on column iu_route_worker_cursor.system_identifier is
   'Cluster that the cursor counts in; in any other the worker refuses until fn_iu_outbox_rebase has run.';
 comment on column iu_route_worker_cursor.safety_lag is 'Additional wait before an event is claimed; 0 is safe.';
+comment on column iu_route_worker_cursor.paused_because is
+  'Why it claims nothing for now: a run answers paused. Null: it does not rest.';
 comment on column iu_route_worker_cursor.last_run_at is 'When the worker ran last, with open gates.';
 comment on column iu_route_worker_cursor.last_run_summary is 'What that run returned, and its horizon.';
 comment on column iu_route_worker_cursor.created_at is 'When it was registered.';
@@ -148,6 +152,65 @@ comment on column iu_route_held.event_id is 'The event.';
 comment on column iu_route_held.xact_id is 'Transaction that held it back.';
 comment on column iu_route_held.held_at is 'Since when.';
 
+create table iu_route_delivery (
+  event_id uuid not null,
+  route_code text collate "C" not null,
+  worker_code text collate "C" not null,
+  attempt_no integer not null,
+  tries integer not null default 0,
+  target_kind text not null,
+  target_ref text not null,
+  request jsonb not null,
+  detail jsonb not null default '{}',
+  body bytea,
+  body_sha256 text,
+  due_at timestamptz not null default clock_timestamp(),
+  lease_token uuid,
+  xact_id xid8 not null default pg_current_xact_id(),
+  queued_at timestamptz not null default clock_timestamp(),
+  constraint iu_route_delivery_pkey primary key (event_id, route_code),
+  constraint attempt_no_is_positive check (attempt_no > 0),
+  constraint tries_are_not_negative check (tries >= 0),
+  constraint request_is_an_object check (jsonb_typeof(request) = 'object'),
+  constraint detail_is_an_object check (jsonb_typeof(detail) = 'object'),
+  constraint a_frozen_body_has_its_hash check (body is null or body_sha256 is not null)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
+create index iu_route_delivery_due on iu_route_delivery (route_code, due_at, event_id);
+comment on table iu_route_delivery is
+  'Layer worker. Queue of live deliveries that leave the database: a row from the routing of an event until its outcome is settled.';
+comment on column iu_route_delivery.event_id is 'The event. With the route it is the key that the target is given, so no second worker repeats an effect.';
+comment on column iu_route_delivery.route_code is 'The route.';
+comment on column iu_route_delivery.worker_code is 'The worker that routed it.';
+comment on column iu_route_delivery.attempt_no is 'Number that the attempt of the next try will carry.';
+comment on column iu_route_delivery.tries is 'Tries so far; a lost worker is none.';
+comment on column iu_route_delivery.target_kind is 'Kind of the target when it was queued.';
+comment on column iu_route_delivery.target_ref is 'The target when it was queued.';
+comment on column iu_route_delivery.request is 'What the target is given, frozen.';
+comment on column iu_route_delivery.detail is 'Goes into the detail of its attempts: who released or replayed it, and why.';
+comment on column iu_route_delivery.body is 'Bytes that the first try sent, kept for the next one; null before that.';
+comment on column iu_route_delivery.body_sha256 is 'Their SHA-256, lower-case hex.';
+comment on column iu_route_delivery.due_at is 'No try begins before.';
+comment on column iu_route_delivery.lease_token is
+  'The claim that took it last: whoever holds that token may settle. It may be claimed again where that lease is over.';
+comment on column iu_route_delivery.xact_id is 'Transaction that queued it.';
+comment on column iu_route_delivery.queued_at is 'When it was queued.';
+
+create table iu_route_lease (
+  lease_token uuid primary key,
+  route_code text collate "C" not null,
+  leased_by text not null,
+  leased_until timestamptz not null,
+  claimed_at timestamptz not null default clock_timestamp(),
+  constraint a_lease_names_its_holder check (leased_by ~ '\S')
+);
+comment on table iu_route_lease is
+  'Layer worker. One row for each claim of deliveries whose outcome is awaited; it is held by its token until it is given back or over.';
+comment on column iu_route_lease.lease_token is 'Known to the claimer alone.';
+comment on column iu_route_lease.route_code is 'Route of the claimed deliveries.';
+comment on column iu_route_lease.leased_by is 'The worker process that holds it.';
+comment on column iu_route_lease.leased_until is 'From then on its deliveries may be claimed again.';
+comment on column iu_route_lease.claimed_at is 'When it began.';
+
 create table iu_probe_marker (
   xact_id xid8 primary key default pg_current_xact_id(),
   opened_at timestamptz not null default clock_timestamp(),
@@ -252,6 +315,8 @@ values
 alter table iu_route_worker_cursor owner to iu_core_owner;
 alter table iu_route_dead_letter owner to iu_core_owner;
 alter table iu_route_held owner to iu_core_owner;
+alter table iu_route_delivery owner to iu_core_owner;
+alter table iu_route_lease owner to iu_core_owner;
 alter table iu_probe_marker owner to iu_core_owner;
 alter function fn_iu_dead_letter_guard() owner to iu_core_owner;
 alter function fn_iu_probe_refuse_commit() owner to iu_core_owner;
@@ -259,13 +324,15 @@ alter function fn_iu_in_probe() owner to iu_core_owner;
 alter function fn_iu_probe_begin() owner to iu_core_owner;
 alter function fn_iu_probe_demand() owner to iu_core_owner;
 
-revoke all on table iu_route_worker_cursor, iu_route_dead_letter, iu_route_held, iu_probe_marker from public;
+revoke all on table iu_route_worker_cursor, iu_route_dead_letter, iu_route_held, iu_route_delivery, iu_route_lease,
+  iu_probe_marker from public;
 revoke all on function fn_iu_dead_letter_guard() from public;
 revoke all on function fn_iu_probe_refuse_commit() from public;
 revoke all on function fn_iu_in_probe() from public;
 revoke all on function fn_iu_probe_begin() from public;
 revoke all on function fn_iu_probe_demand() from public;
-grant select on table iu_route_worker_cursor, iu_route_dead_letter, iu_route_held, iu_probe_marker
+grant select on table iu_route_worker_cursor, iu_route_dead_letter, iu_route_held, iu_route_delivery, iu_route_lease,
+  iu_probe_marker
   to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_in_probe() to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_probe_begin() to iu_core_operator;

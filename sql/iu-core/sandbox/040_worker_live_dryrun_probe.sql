@@ -238,7 +238,8 @@ end
 $$;
 
 do $$
--- P6: even with every guard of the configuration out of the way, the seam refuses, and the refusal is a dead letter.
+-- P6: even with every guard of the configuration out of the way, the seam refuses a target that nobody has built, and the
+-- refusal is a dead letter.
 declare
   v_guard text;
   v_run jsonb;
@@ -271,7 +272,12 @@ begin
   values ('iu_core.delivery_enabled', 'true'), ('iu_core.delivery_live_routes', 'iu_version_applied')
   on conflict (key) do update
   set value = excluded.value;
-  update iu_outbound_route set dry_run = false where route_code = 'iu_version_applied';
+  update iu_outbound_route
+  set
+    dry_run = false,
+    target_kind = 'sql_function',
+    target_ref = 'iu_probe.unbuilt'
+  where route_code = 'iu_version_applied';
   insert into iu_route_worker_cursor (cursor_code) values ('iu_outbound_probe');
   v_run := fn_iu_route_worker_run('iu_outbound_probe', 10);
 

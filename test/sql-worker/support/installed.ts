@@ -30,6 +30,14 @@ export const WORKER_FILES = [
   'sql/iu-core/migrations/009_route_worker_functions.sql',
   'sql/iu-core/runtime/060_route_worker_register_inert.sql',
 ];
+export const SEAM_FILES = [
+  'sql/iu-core/migrations/010_delivery_seam.sql',
+  'sql/iu-core/functions/delivery_dispatch.sql',
+  'sql/iu-core/functions/delivery_breaker.sql',
+  'sql/iu-core/functions/delivery_claim.sql',
+  'sql/iu-core/functions/delivery_settle.sql',
+  'sql/iu-core/migrations/011_live_route_guard.sql',
+];
 export const ENABLE = 'sql/iu-core/runtime/090_route_worker_enable.sql';
 
 /** The file that takes another one back. */
@@ -43,9 +51,13 @@ const LEVELS = {
   outbox: BASE_FILES,
   inert: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES],
   live: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE],
+  delivering: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE, ...SEAM_FILES],
 };
 
-/** A database with 001–003 (`outbox`), with the worker registered (`inert`), or with its gate open (`live`). */
+/**
+ * A database with 001–003 (`outbox`), with the worker registered (`inert`), with its gate open (`live`), or with the
+ * delivery seam built beside it, its own gates still closed (`delivering`).
+ */
 export async function installed(major: 15 | 18, level: keyof typeof LEVELS): Promise<TestDatabase> {
   return createDatabase({
     major,

@@ -1,0 +1,30 @@
+-- does:      puts the CHECK that forbids live routes back in the place of the guard, as migration 011 found the schema.
+-- called by: the rollback of macro delivery-seam, before that of 010.
+-- locks:     ACCESS EXCLUSIVE on iu_outbound_route, taken before the count, so that no route goes live behind it.
+-- raises:    SL001 while a route is live.
+
+lock table iu_outbound_route in access exclusive mode;
+
+do $$
+declare
+  v_live text;
+begin
+  select string_agg(iu_outbound_route.route_code, ', ' order by iu_outbound_route.route_code)
+  into v_live
+  from iu_outbound_route
+  where iu_outbound_route.enabled
+    and not iu_outbound_route.dry_run;
+  if v_live is not null then
+    raise exception using
+      errcode = 'SL001',
+      message = format('routes are live: %s; the CHECK cannot stand beside them', v_live),
+      hint = 'Set them to dry run first. Nothing was changed; use the disable runbook.';
+  end if;
+end
+$$;
+
+alter table iu_outbound_route add constraint iu_outbound_route_safe_chk check (not (enabled and not dry_run));
+comment on constraint iu_outbound_route_safe_chk on iu_outbound_route is
+  'A route is never enabled and live at once. Replaced, under backup, when the delivery seam is built.';
+drop trigger trg_iu_outbound_route_safe_guard on iu_outbound_route;
+drop function fn_iu_outbound_route_safe_guard();
