@@ -56,7 +56,7 @@ describe.each([15, 18] as const)('conservation on PostgreSQL %i', (major) => {
         { route_code: 'iu_version_applied', decision: 'dry_run', attempts: 2 },
         { route_code: null, decision: 'no_route', attempts: 1 },
       ],
-      queued_deliveries: 0,
+      queued_deliveries: [],
     });
   });
 

@@ -120,7 +120,7 @@ begin
             from iu_route_delivery
             where iu_route_delivery.route_code = queued.route_code
               and (iu_route_delivery.lease_token is null or iu_route_delivery.lease_token <> all (v_held))
-            order by iu_route_delivery.due_at, iu_route_delivery.event_id
+            order by iu_route_delivery.due_at
             limit 1
           ) as first_due on true
         )
@@ -219,7 +219,7 @@ begin
         where iu_route_delivery.route_code = p_route_code
           and iu_route_delivery.due_at <= clock_timestamp()
           and (iu_route_delivery.lease_token is null or iu_route_delivery.lease_token <> all (v_held))
-        order by iu_route_delivery.due_at, iu_route_delivery.event_id
+        order by iu_route_delivery.due_at
         limit v_limit
         for update skip locked
       ),
@@ -271,7 +271,7 @@ begin
         iu_route_delivery.lease_token is null
         or iu_route_delivery.lease_token <> all (fn_iu_route_leases_held(p_route_code))
       )
-    order by iu_route_delivery.due_at, iu_route_delivery.event_id
+    order by iu_route_delivery.due_at
     limit p_limit
     for update skip locked
   loop

@@ -189,5 +189,7 @@ revoke all on function fn_iu_delivery_request(
 revoke all on function fn_iu_route_seam_fails_closed() from public;
 revoke all on function fn_iu_routes_now() from public;
 revoke all on function fn_iu_route_takes(jsonpath, jsonb) from public;
+grant execute on function fn_iu_dot_list_names(text, text) to iu_core_operator, iu_core_auditor;
+grant execute on function fn_iu_delivery_open(text) to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_route_deliver(text, uuid, jsonb) to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_route_seam_fails_closed() to iu_core_operator, iu_core_auditor;

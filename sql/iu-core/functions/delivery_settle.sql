@@ -297,7 +297,7 @@ begin
         from iu_route_delivery
         where iu_route_delivery.route_code = p_route_code
           and (iu_route_delivery.lease_token is null or iu_route_delivery.lease_token <> all (v_held))
-        order by iu_route_delivery.due_at, iu_route_delivery.event_id
+        order by iu_route_delivery.due_at
         limit p_limit
         for update skip locked
       ) as queued

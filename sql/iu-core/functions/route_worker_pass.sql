@@ -106,6 +106,7 @@ begin
           from iu_route_delivery
           where iu_route_delivery.event_id = first_claimed.id
             and iu_route_delivery.worker_code = p_worker_code
+          offset 0
         ) as may_be_known
       from first_claimed
     ),
