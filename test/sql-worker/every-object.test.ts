@@ -17,7 +17,9 @@ describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
   });
 
   const UNPINNED = `select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where ${OURS} and not coalesce(p.proconfig, '{}') @> array['search_path=public, pg_temp']`;
+    where ${OURS} and not coalesce(p.proconfig, '{}') @> array['search_path=public, pg_temp']
+      -- Becomes part of the statement that calls it, and qualifies every name instead.
+      and p.oid::regprocedure::text not like 'fn_iu_delivery_request(%'`;
   const PUBLIC = `select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where ${OURS} and has_function_privilege('public', p.oid, 'execute')`;
 

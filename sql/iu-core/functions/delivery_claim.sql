@@ -48,6 +48,25 @@ where (p_route_code is null or iu_route_lease.route_code = p_route_code)
 $$;
 comment on function fn_iu_route_leases_held(text) is 'Layer delivery. The leases that are held now, of a route or of all.';
 
+create function fn_iu_route_lease_is_held(p_lease_token uuid)
+  returns boolean
+  language sql
+  volatile
+  set search_path from current
+as $$
+-- does: whether a lease is held at this very moment: it looks with a snapshot of its own, so that inside a statement that
+--       locks rows it sees the lease of a claim that was committed since that statement began.
+-- called by: claim, bury, recall, for a row whose lease was not held when they began; locks: none; raises: nothing.
+select exists (
+  select
+  from iu_route_lease
+  where iu_route_lease.lease_token = p_lease_token
+    and iu_route_lease.leased_until > clock_timestamp()
+)
+$$;
+comment on function fn_iu_route_lease_is_held(uuid) is
+  'Layer delivery. Whether a lease is held at this moment, seen with a snapshot of its own.';
+
 create function fn_iu_route_delivery_work(p_kinds text[])
   returns jsonb
   language plpgsql
@@ -173,6 +192,7 @@ as $$
 declare
   v_max_batch constant integer := fn_iu_config_positive_int('iu_core.delivery_max_batch');
   v_held uuid[];
+  v_now timestamptz;
   v_route iu_outbound_route;
   v_limit integer;
 begin
@@ -211,14 +231,20 @@ begin
   delete from iu_route_lease
   where iu_route_lease.leased_until < clock_timestamp() - interval '1 hour';
   v_held := fn_iu_route_leases_held(p_route_code);
+  -- Before the statement: inside it the clock would be no bound of the index, and what is due later would be read, too.
+  v_now := clock_timestamp();
   return query
     with
       due as materialized (
-        select iu_route_delivery.event_id
+        select iu_route_delivery.event_id, iu_route_delivery.route_code
         from iu_route_delivery
         where iu_route_delivery.route_code = p_route_code
-          and iu_route_delivery.due_at <= clock_timestamp()
-          and (iu_route_delivery.lease_token is null or iu_route_delivery.lease_token <> all (v_held))
+          and iu_route_delivery.due_at <= v_now
+          and (
+            iu_route_delivery.lease_token is null
+            or iu_route_delivery.lease_token <> all (v_held)
+              and not fn_iu_route_lease_is_held(iu_route_delivery.lease_token)
+          )
         order by iu_route_delivery.due_at
         limit v_limit
         for update skip locked
@@ -233,17 +259,22 @@ begin
       lease_token = p_lease_token,
       target_kind = v_route.target_kind,
       target_ref = v_route.target_ref,
-      body = case when iu_route_delivery.target_kind = v_route.target_kind then iu_route_delivery.body end
+      body = case when iu_route_delivery.target_kind = v_route.target_kind then iu_route_delivery.body end,
+      body_sha256 = case when iu_route_delivery.target_kind = v_route.target_kind then iu_route_delivery.body_sha256 end
     from due
     where iu_route_delivery.event_id = due.event_id
-      and iu_route_delivery.route_code = p_route_code
+      and iu_route_delivery.route_code = due.route_code
     returning
       iu_route_delivery.event_id,
       iu_route_delivery.attempt_no,
       iu_route_delivery.tries,
-      iu_route_delivery.request - 'safe_payload'
-        || jsonb_build_object('target_kind', v_route.target_kind, 'target_ref', v_route.target_ref),
-      (iu_route_delivery.request -> 'safe_payload')::text,
+      case
+        when iu_route_delivery.request ->> 'target_ref' = v_route.target_ref
+          and iu_route_delivery.request ->> 'target_kind' = v_route.target_kind then iu_route_delivery.request
+        else iu_route_delivery.request
+          || jsonb_build_object('target_kind', v_route.target_kind, 'target_ref', v_route.target_ref)
+      end,
+      iu_route_delivery.safe_payload::text,
       iu_route_delivery.body;
 end
 $$;
@@ -260,6 +291,7 @@ as $$
 -- called by: fn_iu_route_delivery_claim.
 -- locks: the rows, passing over those that somebody has; raises: nothing.
 declare
+  v_held constant uuid[] := fn_iu_route_leases_held(p_route_code);
   v_row iu_route_delivery;
   v_buried integer := 0;
 begin
@@ -269,7 +301,8 @@ begin
     where iu_route_delivery.route_code = p_route_code
       and (
         iu_route_delivery.lease_token is null
-        or iu_route_delivery.lease_token <> all (fn_iu_route_leases_held(p_route_code))
+        or iu_route_delivery.lease_token <> all (v_held)
+          and not fn_iu_route_lease_is_held(iu_route_delivery.lease_token)
       )
     order by iu_route_delivery.due_at
     limit p_limit
@@ -337,6 +370,7 @@ comment on function fn_iu_route_delivery_return(uuid[]) is
 alter function fn_iu_delivery_session_enter() owner to iu_core_owner;
 alter function fn_iu_delivery_session_leave() owner to iu_core_owner;
 alter function fn_iu_route_leases_held(text) owner to iu_core_owner;
+alter function fn_iu_route_lease_is_held(uuid) owner to iu_core_owner;
 alter function fn_iu_route_delivery_work(text[]) owner to iu_core_owner;
 alter function fn_iu_route_delivery_claim(text, integer, integer, uuid, text) owner to iu_core_owner;
 alter function fn_iu_route_delivery_bury(text, integer) owner to iu_core_owner;
@@ -346,6 +380,7 @@ alter function fn_iu_route_delivery_return(uuid[]) owner to iu_core_owner;
 revoke all on function fn_iu_delivery_session_enter() from public;
 revoke all on function fn_iu_delivery_session_leave() from public;
 revoke all on function fn_iu_route_leases_held(text) from public;
+revoke all on function fn_iu_route_lease_is_held(uuid) from public;
 revoke all on function fn_iu_route_delivery_work(text[]) from public;
 revoke all on function fn_iu_route_delivery_claim(text, integer, integer, uuid, text) from public;
 revoke all on function fn_iu_route_delivery_bury(text, integer) from public;

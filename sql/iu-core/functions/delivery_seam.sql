@@ -57,46 +57,50 @@ comment on function fn_iu_route_deliver(text, uuid, jsonb) is
 
 create function fn_iu_delivery_request(
   p_route_code text,
-  p_worker_code text,
-  p_attempt_no integer,
   p_target_kind text,
   p_target_ref text,
-  p_detail jsonb,
   p_event_id uuid,
   p_event_domain text,
   p_event_type text,
   p_event_subject text,
   p_subject_seq bigint,
-  p_created_at timestamptz,
-  p_payload jsonb
+  p_created_at timestamptz
 )
   returns jsonb
-  language plpgsql
+  language sql
+  stable
+as $$
+-- does: what a target is given of one event of a live route, beside the payload. It pins no search_path and qualifies every
+--       name instead, so that it becomes part of the statement that calls it.
+-- called by: fn_iu_route_worker_pass, fn_iu_route_decide; locks: none; raises: nothing.
+select pg_catalog.jsonb_build_object(
+  'route_code', p_route_code,
+  'event_ref', p_event_id,
+  'target_kind', p_target_kind,
+  'target_ref', p_target_ref,
+  'idempotency_key', pg_catalog.concat(p_event_id, ':', p_route_code),
+  'event', pg_catalog.jsonb_build_object(
+    'domain', p_event_domain,
+    'type', p_event_type,
+    'subject', p_event_subject,
+    'subject_seq', p_subject_seq,
+    'created_at', pg_catalog.to_char(pg_catalog.timezone('UTC', p_created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+$$;
+comment on function fn_iu_delivery_request(text, text, text, uuid, text, text, text, bigint, timestamptz) is
+  'Layer worker. The request that a target is given for one event, without its payload.';
+
+create function fn_iu_delivery_is_queued(p_target_kind text)
+  returns boolean
+  language sql
   stable
   set search_path from current
 as $$
--- does: what the seam is asked with: the request of the target, and by whom it was routed, as which attempt, with what detail.
--- called by: fn_iu_route_worker_pass, fn_iu_route_decide, for a live route; locks: none; raises: nothing.
-begin
-  return jsonb_build_object(
-    'route_code', p_route_code,
-    'event_ref', p_event_id,
-    'target_kind', p_target_kind,
-    'target_ref', p_target_ref,
-    'idempotency_key', p_event_id::text || ':' || p_route_code,
-    'safe_payload', p_payload,
-    'event', jsonb_build_object(
-      'domain', p_event_domain,
-      'type', p_event_type,
-      'subject', p_event_subject,
-      'subject_seq', p_subject_seq,
-      'created_at', to_char(p_created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
-    'routed', jsonb_build_object('worker_code', p_worker_code, 'attempt_no', p_attempt_no, 'detail', p_detail));
-end
+-- does: whether deliveries to a kind of target are queued instead of handed to the seam at once; unbuilt, none is.
+-- called by: fn_iu_routes_now, once a route and statement; locks: none; raises: nothing.
+select false
 $$;
-comment on function fn_iu_delivery_request(
-  text, text, integer, text, text, jsonb, uuid, text, text, text, bigint, timestamptz, jsonb) is
-  'Layer worker. The request that the delivery seam is given for one event of a live route.';
+comment on function fn_iu_delivery_is_queued(text) is
+  'Layer worker. Whether deliveries to a kind of target are queued; none until the seam is built.';
 
 create function fn_iu_route_seam_fails_closed()
   returns boolean
@@ -128,6 +132,7 @@ create function fn_iu_routes_now()
     target_kind text,
     target_ref text,
     decision text,
+    is_queued boolean,
     is_ordered boolean,
     after_dead_letter text
   )
@@ -150,13 +155,14 @@ select
     when fn_iu_delivery_open(iu_outbound_route.route_code) then 'live'
     else 'blocked'
   end,
+  fn_iu_delivery_is_queued(iu_outbound_route.target_kind),
   iu_outbound_route.ordered_by_subject,
   iu_outbound_route.after_dead_letter
 from iu_outbound_route
 where iu_outbound_route.enabled
 $$;
 comment on function fn_iu_routes_now() is
-  'Layer worker. The enabled routes, each with the decision it makes now: dry_run, live or blocked.';
+  'Layer worker. The enabled routes, each with the decision it makes now (dry_run, live or blocked) and whether live ones are queued.';
 
 create function fn_iu_route_takes(p_event_filter jsonpath, p_payload jsonb)
   returns boolean
@@ -175,8 +181,8 @@ comment on function fn_iu_route_takes(jsonpath, jsonb) is
 alter function fn_iu_dot_list_names(text, text) owner to iu_core_owner;
 alter function fn_iu_delivery_open(text) owner to iu_core_owner;
 alter function fn_iu_route_deliver(text, uuid, jsonb) owner to iu_core_owner;
-alter function fn_iu_delivery_request(
-  text, text, integer, text, text, jsonb, uuid, text, text, text, bigint, timestamptz, jsonb) owner to iu_core_owner;
+alter function fn_iu_delivery_request(text, text, text, uuid, text, text, text, bigint, timestamptz) owner to iu_core_owner;
+alter function fn_iu_delivery_is_queued(text) owner to iu_core_owner;
 alter function fn_iu_route_seam_fails_closed() owner to iu_core_owner;
 alter function fn_iu_routes_now() owner to iu_core_owner;
 alter function fn_iu_route_takes(jsonpath, jsonb) owner to iu_core_owner;
@@ -184,8 +190,8 @@ alter function fn_iu_route_takes(jsonpath, jsonb) owner to iu_core_owner;
 revoke all on function fn_iu_dot_list_names(text, text) from public;
 revoke all on function fn_iu_delivery_open(text) from public;
 revoke all on function fn_iu_route_deliver(text, uuid, jsonb) from public;
-revoke all on function fn_iu_delivery_request(
-  text, text, integer, text, text, jsonb, uuid, text, text, text, bigint, timestamptz, jsonb) from public;
+revoke all on function fn_iu_delivery_request(text, text, text, uuid, text, text, text, bigint, timestamptz) from public;
+revoke all on function fn_iu_delivery_is_queued(text) from public;
 revoke all on function fn_iu_route_seam_fails_closed() from public;
 revoke all on function fn_iu_routes_now() from public;
 revoke all on function fn_iu_route_takes(jsonpath, jsonb) from public;

@@ -24,7 +24,8 @@ as $$
 --       held events of an ordered route go whose turn has come. Gates are not asked: what was done is recorded.
 -- called by: the delivery activity, in a transaction of its own; repeating it is safe.
 -- locks: the rows, their dead letters, the breaker's row; the cursor's row, by try, for an ordered route.
--- raises: invalid_parameter_value where p_outcomes is no array; whatever a constraint of the audit refuses.
+-- raises: invalid_parameter_value where p_outcomes is no array; not_null_violation for a status that is no outcome; whatever
+--         else a constraint of the audit refuses.
 declare
   v_sum record;
   v_breaker text := 'closed';
@@ -57,7 +58,8 @@ begin
       select
         held.*,
         held.event_id::text || ':' || held.route_code || ':' || held.worker_code as idempotency_key,
-        outcome.status,
+        -- Any other decision of the audit is none of a target's to make: null, which the audit refuses.
+        case when outcome.status in ('sent', 'skipped', 'failed') then outcome.status end as status,
         coalesce(outcome.delivered, false) as delivered,
         case when outcome.status = 'failed' then coalesce(outcome.code, 'target_failed') end as failure_code,
         held.detail
@@ -73,29 +75,61 @@ begin
           when outcome.status is distinct from 'failed' then 'done'
           when outcome.retry_ms is not null then 'again'
           else 'dead'
-        end as next_state
+        end as next_state,
+        clock_timestamp() as tried_at
       from outcome
-      join iu_route_delivery as held
-        on held.event_id = outcome.event_id
-        and held.route_code = p_route_code
-        and held.lease_token = p_lease_token
-      for update of held
+      -- One look-up for each outcome: as a plain join it reads the whole queue of the route where the plan was made early.
+      cross join lateral (
+        select
+          iu_route_delivery.event_id,
+          iu_route_delivery.route_code,
+          iu_route_delivery.worker_code,
+          iu_route_delivery.attempt_no,
+          iu_route_delivery.tries,
+          iu_route_delivery.target_kind,
+          iu_route_delivery.target_ref,
+          iu_route_delivery.detail,
+          iu_route_delivery.body_sha256
+        from iu_route_delivery
+        where iu_route_delivery.event_id = outcome.event_id
+          and iu_route_delivery.route_code = p_route_code
+          and iu_route_delivery.lease_token = p_lease_token
+        for update
+      ) as held
     ),
     recorded as (
       insert into iu_route_attempt (
         idempotency_key, attempt_no, event_id, route_code, worker_code, decision, status, delivered,
-        target_kind, target_ref, failure_code, detail)
+        target_kind, target_ref, failure_code, detail, created_at)
       select
         mine.idempotency_key, mine.attempt_no, mine.event_id, mine.route_code, mine.worker_code, mine.status, mine.status,
-        mine.delivered, mine.target_kind, mine.target_ref, mine.failure_code, mine.attempt_detail
+        mine.delivered, mine.target_kind, mine.target_ref, mine.failure_code, mine.attempt_detail, mine.tried_at
       from mine
-      returning iu_route_attempt.*
+      returning 1
+    ),
+    -- What goes into a letter, with its attempt as a row of the audit; joining the rows that were written takes a look at
+    -- each of them for each of these.
+    told as materialized (
+      select
+        mine.*,
+        (
+          select to_jsonb(attempt)
+          from (
+            select
+              mine.idempotency_key, mine.attempt_no, mine.event_id, mine.route_code, mine.worker_code,
+              mine.status as decision, mine.status, mine.delivered, mine.target_kind, mine.target_ref, mine.failure_code,
+              mine.attempt_detail as detail, pg_current_xact_id() as xact_id, mine.tried_at as created_at
+          ) as attempt
+        ) as attempt
+      from mine
+      where mine.next_state = 'dead'
+        or mine.next_state = 'done' and mine.attempt_no > 1
     ),
     gone as (
       delete from iu_route_delivery
       using mine
       where iu_route_delivery.event_id = mine.event_id
-        and iu_route_delivery.route_code = p_route_code
+        and iu_route_delivery.route_code = mine.route_code
         and mine.next_state <> 'again'
     ),
     kept as (
@@ -109,7 +143,7 @@ begin
         body_sha256 = coalesce(iu_route_delivery.body_sha256, mine.sent_sha256)
       from mine
       where iu_route_delivery.event_id = mine.event_id
-        and iu_route_delivery.route_code = p_route_code
+        and iu_route_delivery.route_code = mine.route_code
         and mine.next_state = 'again'
     ),
     buried as (
@@ -117,15 +151,28 @@ begin
         idempotency_key, event_id, route_code, worker_code, event, route, last_attempt,
         failure_code, failure_detail, fingerprint)
       select
-        mine.idempotency_key, mine.event_id, mine.route_code, mine.worker_code,
-        to_jsonb(event_outbox), to_jsonb(iu_outbound_route), to_jsonb(recorded),
-        mine.failure_code, mine.attempt_detail,
-        fn_iu_failure_fingerprint(mine.route_code, mine.failure_code, mine.attempt_detail)
-      from mine
-      join recorded on recorded.event_id = mine.event_id
-      join event_outbox on event_outbox.id = mine.event_id
-      left join iu_outbound_route on iu_outbound_route.route_code = mine.route_code
-      where mine.next_state = 'dead'
+        told.idempotency_key, told.event_id, told.route_code, told.worker_code,
+        -- An event that has been retired is replayed from its letter, and has one.
+        coalesce(
+          (
+            select to_jsonb(event_outbox)
+            from event_outbox
+            where event_outbox.id = told.event_id
+          ),
+          (
+            select letter.event
+            from iu_route_dead_letter as letter
+            where letter.idempotency_key = told.idempotency_key
+          )),
+        (
+          select to_jsonb(iu_outbound_route)
+          from iu_outbound_route
+          where iu_outbound_route.route_code = told.route_code
+        ),
+        told.attempt, told.failure_code, told.attempt_detail,
+        fn_iu_failure_fingerprint(told.route_code, told.failure_code, told.attempt_detail)
+      from told
+      where told.next_state = 'dead'
       on conflict (idempotency_key) do update
       set
         last_attempt = excluded.last_attempt,
@@ -133,21 +180,21 @@ begin
         failure_detail = excluded.failure_detail,
         fingerprint = excluded.fingerprint,
         replay_count = iu_route_dead_letter.replay_count + 1
+      -- One that was discarded while its replay was under way stays as it is.
+      where iu_route_dead_letter.state in ('open', 'parked')
     ),
     resolved as (
       update iu_route_dead_letter
       set
         state = 'resolved',
-        state_actor = coalesce(mine.detail ->> 'replayed_by', mine.detail ->> 'released_by', mine.worker_code),
-        state_reason = coalesce(mine.detail ->> 'reason', 'delivered'),
+        state_actor = coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code),
+        state_reason = coalesce(told.detail ->> 'reason', 'delivered'),
         state_at = clock_timestamp(),
         replay_count = iu_route_dead_letter.replay_count + 1,
-        last_attempt = to_jsonb(recorded)
-      from mine
-      join recorded on recorded.event_id = mine.event_id
-      where mine.next_state = 'done'
-        and mine.attempt_no > 1
-        and iu_route_dead_letter.idempotency_key = mine.idempotency_key
+        last_attempt = told.attempt
+      from told
+      where told.next_state = 'done'
+        and iu_route_dead_letter.idempotency_key = told.idempotency_key
         and iu_route_dead_letter.state in ('open', 'parked')
     )
   select
@@ -160,10 +207,11 @@ begin
     count(*) filter (where mine.tries = 0 and mine.is_of_the_target and mine.status = 'failed') as first_failures,
     count(*) filter (where mine.is_of_the_target and mine.status = 'failed') as failures,
     max(mine.failure_code) as failure_code,
-    coalesce(bool_or(mine.disables_route), false) as disables_route,
+    (array_agg(mine.target_ref) filter (where mine.disables_route))[1] as gone_target_ref,
     jsonb_array_length(p_outcomes) - count(*) as refused,
     (select count(*) from recorded) as recorded,
-    array_agg(distinct mine.worker_code) as worker_codes
+    array_agg(distinct mine.worker_code) as worker_codes,
+    array_agg(mine.event_id) filter (where mine.next_state <> 'again') as event_ids
   into v_sum
   from (
     select
@@ -178,7 +226,7 @@ begin
       p_route_code, v_sum.first_tries::integer, v_sum.first_failures::integer,
       (v_sum.sent + v_sum.skipped)::integer, v_sum.failures::integer, v_sum.failure_code);
   end if;
-  if v_sum.disables_route then
+  if v_sum.gone_target_ref is not null then
     perform
       set_config('sluice.actor', 'delivery', true),
       set_config('sluice.reason', 'the target is gone for good', true);
@@ -187,6 +235,7 @@ begin
       enabled = false,
       disabled_by = 'delivery: the target is gone'
     where iu_outbound_route.route_code = p_route_code
+      and iu_outbound_route.target_ref = v_sum.gone_target_ref
       and iu_outbound_route.enabled;
     v_disabled := found;
   end if;
@@ -197,7 +246,7 @@ begin
     where iu_route_held.route_code = p_route_code
   ) then
     foreach v_worker_code in array v_sum.worker_codes loop
-      perform fn_iu_route_delivery_followers(v_worker_code);
+      perform fn_iu_route_delivery_followers(v_worker_code, p_route_code, v_sum.event_ids);
     end loop;
   end if;
   return jsonb_build_object(
@@ -215,26 +264,32 @@ $$;
 comment on function fn_iu_route_delivery_settle(text, uuid, jsonb) is
   'Layer delivery. Records what became of leased deliveries, as one set, fenced by the lease; returns the counts.';
 
-create function fn_iu_route_delivery_followers(p_worker_code text)
+create function fn_iu_route_delivery_followers(p_worker_code text, p_route_code text, p_event_ids uuid[])
   returns void
   language plpgsql
   volatile
   set search_path from current
 as $$
--- does: lets events go that were held back for the order of their subject, where the worker is open and nobody has its
---       cursor; otherwise its next run does it, and an error is left to that run, too.
+-- does: lets the events of a route go that were held back behind settled ones, where the worker is open, nobody has its
+--       cursor, and the route leaves the database: no function is called in the transaction of a settling. Otherwise the
+--       worker's next run does it, and an error is left to that run, too.
 -- called by: fn_iu_route_delivery_settle.
 -- locks: the cursor's row, by try; what a run locks.
 -- raises: what another try may cure.
 begin
-  if fn_iu_worker_enter('a release of held events') is null then
+  if fn_iu_worker_enter('a release of held events') is null and exists (
+    select
+    from iu_outbound_route
+    where iu_outbound_route.route_code = p_route_code
+      and fn_iu_delivery_is_queued(iu_outbound_route.target_kind)
+  ) then
     perform
     from iu_route_worker_cursor
     where iu_route_worker_cursor.cursor_code = p_worker_code
       and iu_route_worker_cursor.paused_because is null
     for update skip locked;
     if found then
-      perform fn_iu_route_held_release(p_worker_code, 1000);
+      perform fn_iu_route_held_release(p_worker_code, 1000, p_route_code, p_event_ids);
     end if;
   end if;
 exception
@@ -244,7 +299,7 @@ exception
     end if;
 end
 $$;
-comment on function fn_iu_route_delivery_followers(text) is
+comment on function fn_iu_route_delivery_followers(text, text, uuid[]) is
   'Layer delivery. Lets held events go after a delivery was settled, where nobody else does it.';
 
 create function fn_iu_route_delivery_recall(p_route_code text, p_limit integer, p_actor text, p_reason text)
@@ -290,19 +345,25 @@ begin
   end if;
   v_decision := case when v_route.dry_run and v_route.enabled then 'dry_run' else 'skipped' end;
   with
+    -- Materialized: as a part of the join it may be run, and so may take rows, more than once.
+    queued as materialized (
+      select iu_route_delivery.event_id, iu_route_delivery.route_code
+      from iu_route_delivery
+      where iu_route_delivery.route_code = p_route_code
+        and (
+          iu_route_delivery.lease_token is null
+          or iu_route_delivery.lease_token <> all (v_held)
+            and not fn_iu_route_lease_is_held(iu_route_delivery.lease_token)
+        )
+      order by iu_route_delivery.due_at
+      limit p_limit
+      for update skip locked
+    ),
     recalled as (
       delete from iu_route_delivery
-      using (
-        select iu_route_delivery.event_id
-        from iu_route_delivery
-        where iu_route_delivery.route_code = p_route_code
-          and (iu_route_delivery.lease_token is null or iu_route_delivery.lease_token <> all (v_held))
-        order by iu_route_delivery.due_at
-        limit p_limit
-        for update skip locked
-      ) as queued
+      using queued
       where iu_route_delivery.event_id = queued.event_id
-        and iu_route_delivery.route_code = p_route_code
+        and iu_route_delivery.route_code = queued.route_code
       returning iu_route_delivery.*
     ),
     recorded as (
@@ -333,11 +394,11 @@ comment on function fn_iu_route_delivery_recall(text, integer, text, text) is
   'Layer delivery. Takes queued deliveries of a route that is not live out of the queue, each with its attempt.';
 
 alter function fn_iu_route_delivery_settle(text, uuid, jsonb) owner to iu_core_owner;
-alter function fn_iu_route_delivery_followers(text) owner to iu_core_owner;
+alter function fn_iu_route_delivery_followers(text, text, uuid[]) owner to iu_core_owner;
 alter function fn_iu_route_delivery_recall(text, integer, text, text) owner to iu_core_owner;
 
 revoke all on function fn_iu_route_delivery_settle(text, uuid, jsonb) from public;
-revoke all on function fn_iu_route_delivery_followers(text) from public;
+revoke all on function fn_iu_route_delivery_followers(text, text, uuid[]) from public;
 revoke all on function fn_iu_route_delivery_recall(text, integer, text, text) from public;
 grant execute on function fn_iu_route_delivery_settle(text, uuid, jsonb) to iu_core_worker, iu_core_operator;
 grant execute on function fn_iu_route_delivery_recall(text, integer, text, text) to iu_core_operator;

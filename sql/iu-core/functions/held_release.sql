@@ -6,6 +6,8 @@
 create function fn_iu_route_held_release(
   p_worker_code text,
   p_limit integer,
+  p_route_code text default null,
+  p_after uuid[] default null,
   out freed integer,
   out attempts integer,
   out dead_lettered integer
@@ -15,8 +17,9 @@ create function fn_iu_route_held_release(
   set search_path from current
 as $$
 -- does: decides about held events whose turn has come, subject by subject in order, until none is left or the limit is
---       reached. On a dry-run route the followers of an event go with it; on a live one each waits for the outcome.
--- called by: fn_iu_route_worker_run, fn_iu_route_delivery_settle.
+--       reached: all of the worker, or those of one route and of the subjects of named events. On a dry-run route the
+--       followers of an event go with it; on a live one each waits for the outcome.
+-- called by: fn_iu_route_worker_run (all), fn_iu_route_delivery_followers (behind what was settled).
 -- locks: the held rows; the caller holds the cursor.
 -- raises: what another try may cure, and nothing else.
 declare
@@ -38,6 +41,7 @@ begin
             select iu_route_held.*
             from iu_route_held
             where iu_route_held.worker_code = p_worker_code
+              and p_after is null
             order by iu_route_held.route_code, iu_route_held.event_domain, iu_route_held.event_subject, iu_route_held.subject_seq
             limit 1
           )
@@ -53,10 +57,34 @@ begin
             order by iu_route_held.route_code, iu_route_held.event_domain, iu_route_held.event_subject, iu_route_held.subject_seq
             limit 1
           ) as next_subject
+        ),
+        waiting_after as (
+          select first_of_subject.*
+          from (
+            select distinct event_outbox.event_domain, event_outbox.event_subject
+            from event_outbox
+            where event_outbox.id = any (p_after)
+          ) as subject
+          cross join lateral (
+            select iu_route_held.*
+            from iu_route_held
+            where iu_route_held.worker_code = p_worker_code
+              and iu_route_held.route_code = p_route_code
+              and iu_route_held.event_domain = subject.event_domain
+              and iu_route_held.event_subject = subject.event_subject
+            order by iu_route_held.subject_seq
+            limit 1
+          ) as first_of_subject
         )
       select waiting.*, route.decision, route.event_type, route.event_filter, route.after_dead_letter, route.is_ordered,
         prior.state as prior_state
-      from waiting
+      from (
+        select waiting.*
+        from waiting
+        union all
+        select waiting_after.*
+        from waiting_after
+      ) as waiting
       join fn_iu_routes_now() as route on route.route_code = waiting.route_code
       left join lateral fn_iu_route_prior(
         p_worker_code, waiting.route_code, route.event_type, route.event_filter, route.after_dead_letter,
@@ -141,9 +169,9 @@ begin
   end loop;
 end
 $$;
-comment on function fn_iu_route_held_release(text, integer) is
+comment on function fn_iu_route_held_release(text, integer, text, uuid[]) is
   'Layer worker. Decides about held events whose turn has come, in the order of their subjects.';
 
-alter function fn_iu_route_held_release(text, integer) owner to iu_core_owner;
+alter function fn_iu_route_held_release(text, integer, text, uuid[]) owner to iu_core_owner;
 
-revoke all on function fn_iu_route_held_release(text, integer) from public;
+revoke all on function fn_iu_route_held_release(text, integer, text, uuid[]) from public;

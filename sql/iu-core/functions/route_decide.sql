@@ -17,12 +17,14 @@ create function fn_iu_route_decide(
 as $$
 -- does: routes named events as their routes are now, in one statement, in the order of their subjects: the first decision
 --       where there is none yet, or, again, one more attempt under the same key. An event that has been retired is taken
---       from its dead letter. Answers how many attempts it wrote.
+--       from its dead letter. A live event whose target lies outside the database is queued instead, unless it is already.
+--       Answers how many attempts it wrote.
 -- called by: replay, release of held and of blocked events.
 -- locks: the new rows; the caller holds the dead letter, the held row, or the cursor.
 -- raises: whatever a filter or the seam raises, which records nothing of the set.
 declare
   v_recorded integer;
+  v_queued uuid[];
 begin
   with
     asked as materialized (
@@ -54,6 +56,7 @@ begin
         route.route_code,
         route.target_kind,
         route.target_ref,
+        route.decision = 'live' and route.is_queued as is_queued,
         coalesce(route.decision, 'no_route') as decision,
         asked.id::text || ':' || coalesce(route.route_code, '-') || ':' || p_worker_code as idempotency_key
       from asked
@@ -82,22 +85,55 @@ begin
         ) as attempt_no
       from matched
     ),
+    asked_for as materialized (
+      select undecided.*
+      from undecided
+      where (p_again or undecided.attempt_no = 1)
+        and not exists (
+          select
+          from iu_route_delivery
+          where iu_route_delivery.event_id = undecided.event_id
+            and iu_route_delivery.route_code || '' = undecided.route_code
+            and iu_route_delivery.worker_code = p_worker_code
+        )
+    ),
+    queued as (
+      insert into iu_route_delivery (
+        event_id, route_code, worker_code, attempt_no, target_kind, target_ref, request, safe_payload, detail)
+      select
+        asked_for.event_id, asked_for.route_code, p_worker_code, asked_for.attempt_no, asked_for.target_kind,
+        asked_for.target_ref,
+        fn_iu_delivery_request(
+          asked_for.route_code, asked_for.target_kind, asked_for.target_ref, asked_for.event_id, asked_for.event_domain,
+          asked_for.event_type, asked_for.event_subject, asked_for.subject_seq, asked_for.created_at),
+        asked_for.payload, p_detail
+      from asked_for
+      where asked_for.is_queued
+      on conflict do nothing
+      returning iu_route_delivery.event_id, iu_route_delivery.route_code
+    ),
     delivered as materialized (
       select
-        undecided.*,
+        asked_for.*,
         case
-          when undecided.decision = 'live' then fn_iu_route_deliver(
-            undecided.route_code,
-            undecided.event_id,
+          when asked_for.is_queued then '{"status": "skipped", "detail": {"because": "another worker has queued it"}}'
+          when asked_for.decision = 'live' then fn_iu_route_deliver(
+            asked_for.route_code,
+            asked_for.event_id,
             fn_iu_delivery_request(
-              undecided.route_code, p_worker_code, undecided.attempt_no, undecided.target_kind, undecided.target_ref, p_detail,
-              undecided.event_id, undecided.event_domain, undecided.event_type, undecided.event_subject,
-              undecided.subject_seq, undecided.created_at, undecided.payload))
+              asked_for.route_code, asked_for.target_kind, asked_for.target_ref, asked_for.event_id,
+              asked_for.event_domain, asked_for.event_type, asked_for.event_subject, asked_for.subject_seq,
+              asked_for.created_at)
+              || jsonb_build_object('safe_payload', asked_for.payload, 'worker_code', p_worker_code))
         end as outcome
-      from undecided
-      where p_again
-        or undecided.attempt_no = 1
-      order by undecided.route_code, undecided.event_subject, undecided.subject_seq, undecided.event_id
+      from asked_for
+      where not exists (
+        select
+        from queued
+        where queued.event_id = asked_for.event_id
+          and queued.route_code = asked_for.route_code
+      )
+      order by asked_for.route_code, asked_for.event_subject, asked_for.subject_seq, asked_for.event_id
     ),
     recorded as (
       insert into iu_route_attempt (
@@ -119,17 +155,76 @@ begin
         case when delivered.outcome ->> 'status' = 'failed' then coalesce(delivered.outcome ->> 'code', 'target_failed') end,
         coalesce(delivered.outcome -> 'detail', '{}') || p_detail
       from delivered
-      where delivered.outcome ->> 'status' is distinct from 'queued'
       returning 1
     )
-  select count(*)
-  into v_recorded
-  from recorded;
+  select
+    (select count(*) from recorded),
+    (select array_agg(queued.event_id) from queued)
+  into v_recorded, v_queued;
+  if v_queued is not null and exists (
+    select
+    from iu_route_worker_cursor
+    where iu_route_worker_cursor.cursor_code <> p_worker_code
+  ) then
+    v_recorded := v_recorded + fn_iu_delivery_yield(p_worker_code, v_queued);
+  end if;
   return v_recorded;
 end
 $$;
 comment on function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) is
   'Layer worker. Routes named events as their routes are now: first decisions, or one more attempt under the same key; returns how many.';
+
+create function fn_iu_delivery_yield(p_worker_code text, p_event_ids uuid[])
+  returns integer
+  language plpgsql
+  volatile
+  set search_path from current
+as $$
+-- does: takes what this worker has just queued out of the queue again where another one has delivered the same event to the
+--       same route meanwhile, and records that; answers how many. It has a snapshot of its own, taken after the rows of the
+--       queue were had.
+-- called by: fn_iu_route_worker_pass, fn_iu_route_decide, where there are several workers.
+-- locks: the rows; raises: nothing.
+declare
+  v_yielded integer;
+begin
+  with
+    yielded as (
+      delete from iu_route_delivery
+      where iu_route_delivery.event_id = any (p_event_ids)
+        and iu_route_delivery.worker_code = p_worker_code
+        and iu_route_delivery.lease_token is null
+        and exists (
+          select
+          from iu_route_attempt
+          where iu_route_attempt.idempotency_key >=
+              iu_route_delivery.event_id::text || ':' || iu_route_delivery.route_code || ':'
+            and iu_route_attempt.idempotency_key <
+              iu_route_delivery.event_id::text || ':' || iu_route_delivery.route_code || ';'
+            and iu_route_attempt.status = 'sent'
+            and iu_route_attempt.worker_code <> p_worker_code
+        )
+      returning iu_route_delivery.*
+    ),
+    recorded as (
+      insert into iu_route_attempt (
+        idempotency_key, attempt_no, event_id, route_code, worker_code, decision, status, target_kind, target_ref, detail)
+      select
+        yielded.event_id::text || ':' || yielded.route_code || ':' || p_worker_code,
+        yielded.attempt_no, yielded.event_id, yielded.route_code, p_worker_code, 'skipped', 'skipped',
+        yielded.target_kind, yielded.target_ref,
+        yielded.detail || '{"because": "another worker has delivered it"}'
+      from yielded
+      returning 1
+    )
+  select count(*)
+  into v_yielded
+  from recorded;
+  return v_yielded;
+end
+$$;
+comment on function fn_iu_delivery_yield(text, uuid[]) is
+  'Layer worker. Leaves to another worker what that one has delivered meanwhile; returns how many attempts say so.';
 
 create function fn_iu_failure_fingerprint(p_route_code text, p_failure_code text, p_detail jsonb)
   returns text
@@ -193,10 +288,18 @@ begin
     failure_code, failure_detail, fingerprint)
   select
     v_key, p_event_id, p_route_code, p_worker_code,
-    to_jsonb(event_outbox), to_jsonb(iu_outbound_route), to_jsonb(tried),
+    -- An event that has been retired is replayed from its letter, and has one.
+    coalesce(
+      to_jsonb(event_outbox),
+      (
+        select letter.event
+        from iu_route_dead_letter as letter
+        where letter.idempotency_key = v_key
+      )),
+    to_jsonb(iu_outbound_route), to_jsonb(tried),
     v_code, v_detail, fn_iu_failure_fingerprint(p_route_code, v_code, v_detail)
   from tried
-  join event_outbox on event_outbox.id = p_event_id
+  left join event_outbox on event_outbox.id = p_event_id
   left join iu_outbound_route on iu_outbound_route.route_code = p_route_code
   on conflict (idempotency_key) do update
   set
@@ -204,7 +307,9 @@ begin
     failure_code = excluded.failure_code,
     failure_detail = excluded.failure_detail,
     fingerprint = excluded.fingerprint,
-    replay_count = iu_route_dead_letter.replay_count + 1;
+    replay_count = iu_route_dead_letter.replay_count + 1
+  -- One that was discarded while its replay was under way stays as it is.
+  where iu_route_dead_letter.state in ('open', 'parked');
 end
 $$;
 comment on function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) is
@@ -226,11 +331,13 @@ comment on function fn_iu_passes_on(text) is
   'Layer worker. Whether an error is passed on to be tried again, instead of becoming a dead letter.';
 
 alter function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) owner to iu_core_owner;
+alter function fn_iu_delivery_yield(text, uuid[]) owner to iu_core_owner;
 alter function fn_iu_failure_fingerprint(text, text, jsonb) owner to iu_core_owner;
 alter function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) owner to iu_core_owner;
 alter function fn_iu_passes_on(text) owner to iu_core_owner;
 
 revoke all on function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) from public;
+revoke all on function fn_iu_delivery_yield(text, uuid[]) from public;
 revoke all on function fn_iu_failure_fingerprint(text, text, jsonb) from public;
 revoke all on function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) from public;
 revoke all on function fn_iu_passes_on(text) from public;

@@ -35,10 +35,18 @@ as $$
 -- does: claims the next events after a keyset in commit order, below the ceiling (null: the high-water mark), and records
 --       the first decision about each for every route that takes it, all in one statement; answers how many it saw and the
 --       keyset it ends at. What is already recorded under its key is left alone, and the key is decided before anything is
---       delivered. An event of an ordered route waits in iu_route_held while the one before it is not terminal.
+--       delivered. A live event whose target lies outside the database is queued, and has its attempt when the outcome is
+--       known. An event of an ordered route waits in iu_route_held while the one before it is not terminal.
 -- called by: fn_iu_route_worker_run (the batch) and fn_iu_route_worker_step (one event, or one event and route).
 -- locks: the new rows; the caller holds the cursor.
 -- raises: whatever a filter or the seam raises, which records nothing of the set.
+declare
+  v_has_rivals constant boolean := exists (
+    select
+    from iu_route_worker_cursor
+    where iu_route_worker_cursor.cursor_code <> p_worker_code
+  );
+  v_queued uuid[];
 begin
   with
     route as materialized (
@@ -137,6 +145,15 @@ begin
             where iu_route_attempt.idempotency_key =
               claimed.id::text || ':' || coalesce(route.route_code, '-') || ':' || p_worker_code
           )
+          -- Queued while the route was live: its attempt comes with the outcome, or with the recall.
+          and not exists (
+            select
+            from iu_route_delivery
+            where iu_route_delivery.event_id = claimed.id
+              and iu_route_delivery.route_code || '' = route.route_code
+              and iu_route_delivery.worker_code = p_worker_code
+            offset 0
+          )
         )
       returning 1
     ),
@@ -146,6 +163,7 @@ begin
         claimed.*,
         route.route_code,
         route.decision,
+        route.is_queued,
         route.target_kind,
         route.target_ref,
         route.is_ordered and claimed.subject_seq is not null as is_ordered,
@@ -158,21 +176,32 @@ begin
         and claimed.event_type = route.event_type
         and (route.event_filter is null or fn_iu_route_takes(route.event_filter, claimed.payload))
       where not route.is_plain
-        -- `offset 0` keeps these two from becoming joins, which read the whole audit, or a partition that was empty when
-        -- the plan was made, from end to end.
-        and not exists (
-          select
-          from iu_route_attempt
-          where iu_route_attempt.idempotency_key = claimed.id::text || ':' || route.route_code || ':' || p_worker_code
-          offset 0
-        )
-        and not exists (
-          select
-          from iu_route_held
-          where iu_route_held.event_id = claimed.id
-            and iu_route_held.route_code = route.route_code
-            and iu_route_held.worker_code = p_worker_code
-          offset 0
+        -- `offset 0` keeps these from becoming joins, which read the whole audit, or a partition that was empty when the plan
+        -- was made, from end to end; `|| ''` keeps the index of what is due out of a look-up by key.
+        and (
+          not (select repeating.may_be_known from repeating)
+          or not exists (
+            select
+            from iu_route_attempt
+            where iu_route_attempt.idempotency_key = claimed.id::text || ':' || route.route_code || ':' || p_worker_code
+            offset 0
+          )
+          and not exists (
+            select
+            from iu_route_held
+            where iu_route_held.event_id = claimed.id
+              and iu_route_held.route_code = route.route_code
+              and iu_route_held.worker_code = p_worker_code
+            offset 0
+          )
+          and not exists (
+            select
+            from iu_route_delivery
+            where iu_route_delivery.event_id = claimed.id
+              and iu_route_delivery.route_code || '' = route.route_code
+              and iu_route_delivery.worker_code = p_worker_code
+            offset 0
+          )
         )
     ),
     in_row as materialized (
@@ -218,20 +247,43 @@ begin
       where in_place.must_wait
       returning 1
     ),
+    queued as (
+      insert into iu_route_delivery (
+        event_id, route_code, worker_code, attempt_no, target_kind, target_ref, request, safe_payload, detail)
+      select
+        in_place.id, in_place.route_code, p_worker_code, 1, in_place.target_kind, in_place.target_ref,
+        fn_iu_delivery_request(
+          in_place.route_code, in_place.target_kind, in_place.target_ref, in_place.id, in_place.event_domain,
+          in_place.event_type, in_place.event_subject, in_place.subject_seq, in_place.created_at),
+        in_place.payload, in_place.after_letter
+      from in_place
+      where in_place.decision = 'live'
+        and in_place.is_queued
+        and not in_place.must_wait
+      on conflict do nothing
+      returning iu_route_delivery.event_id, iu_route_delivery.route_code
+    ),
     delivered as materialized (
       select
         in_place.*,
         case
+          when in_place.decision = 'live' and in_place.is_queued then
+            '{"status": "skipped", "detail": {"because": "another worker has queued it"}}'
           when in_place.decision = 'live' then fn_iu_route_deliver(
             in_place.route_code,
             in_place.id,
             fn_iu_delivery_request(
-              in_place.route_code, p_worker_code, 1, in_place.target_kind, in_place.target_ref, in_place.after_letter,
-              in_place.id, in_place.event_domain, in_place.event_type, in_place.event_subject, in_place.subject_seq,
-              in_place.created_at, in_place.payload))
+              in_place.route_code, in_place.target_kind, in_place.target_ref, in_place.id, in_place.event_domain,
+              in_place.event_type, in_place.event_subject, in_place.subject_seq, in_place.created_at)
+              || jsonb_build_object('safe_payload', in_place.payload, 'worker_code', p_worker_code))
         end as outcome
       from in_place
       where not in_place.must_wait
+        -- A delivery that was queued has its attempt when its outcome is known.
+        and (in_place.id, in_place.route_code) not in (
+          select queued.event_id, queued.route_code
+          from queued
+        )
       order by in_place.route_code, in_place.event_subject, in_place.subject_seq,
         in_place.epoch, in_place.xact_id, in_place.created_at, in_place.id
     ),
@@ -253,14 +305,13 @@ begin
         case when delivered.outcome ->> 'status' = 'failed' then coalesce(delivered.outcome ->> 'code', 'target_failed') end,
         coalesce(delivered.outcome -> 'detail', '{}') || delivered.after_letter
       from delivered
-      -- A delivery that was queued has its attempt when its outcome is known.
-      where delivered.outcome ->> 'status' is distinct from 'queued'
       returning 1
     )
   select
     (select count(*) from claimed),
     (select count(*) from recorded) + (select count(*) from recorded_with_care),
     (select count(*) from kept_back),
+    case when v_has_rivals then (select array_agg(queued.event_id) from queued) end,
     pg_snapshot_xmin(pg_current_snapshot()),
     coalesce(last_claimed.epoch, p_epoch),
     coalesce(last_claimed.xact_id, p_xact_id),
@@ -270,6 +321,7 @@ begin
     fn_iu_route_worker_pass.seen,
     fn_iu_route_worker_pass.attempts,
     fn_iu_route_worker_pass.held,
+    v_queued,
     fn_iu_route_worker_pass.horizon,
     fn_iu_route_worker_pass.epoch,
     fn_iu_route_worker_pass.xact_id,
@@ -277,6 +329,9 @@ begin
     fn_iu_route_worker_pass.event_id
   from (values (true)) as once (always)
   left join last_claimed on once.always;
+  if v_has_rivals then
+    attempts := attempts + fn_iu_delivery_yield(p_worker_code, v_queued);
+  end if;
 end
 $$;
 comment on function fn_iu_route_worker_pass(text, integer, xid8, timestamptz, uuid, xid8, integer, text) is

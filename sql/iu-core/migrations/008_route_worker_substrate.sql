@@ -161,6 +161,7 @@ create table iu_route_delivery (
   target_kind text not null,
   target_ref text not null,
   request jsonb not null,
+  safe_payload jsonb,
   detail jsonb not null default '{}',
   body bytea,
   body_sha256 text,
@@ -185,7 +186,8 @@ comment on column iu_route_delivery.attempt_no is 'Number that the attempt of th
 comment on column iu_route_delivery.tries is 'Tries so far; a lost worker is none.';
 comment on column iu_route_delivery.target_kind is 'Kind of the target when it was queued.';
 comment on column iu_route_delivery.target_ref is 'The target when it was queued.';
-comment on column iu_route_delivery.request is 'What the target is given, frozen.';
+comment on column iu_route_delivery.request is 'What the target is given beside the payload, frozen.';
+comment on column iu_route_delivery.safe_payload is 'The event''s payload, frozen.';
 comment on column iu_route_delivery.detail is 'Goes into the detail of its attempts: who released or replayed it, and why.';
 comment on column iu_route_delivery.body is 'Bytes that the first try sent, kept for the next one; null before that.';
 comment on column iu_route_delivery.body_sha256 is 'Their SHA-256, lower-case hex.';

@@ -8,6 +8,7 @@ drop function fn_iu_route_delivery_renew(uuid[], integer);
 drop function fn_iu_route_delivery_bury(text, integer);
 drop function fn_iu_route_delivery_claim(text, integer, integer, uuid, text);
 drop function fn_iu_route_delivery_work(text[]);
+drop function fn_iu_route_lease_is_held(uuid);
 drop function fn_iu_route_leases_held(text);
 drop function fn_iu_delivery_session_leave();
 drop function fn_iu_delivery_session_enter();

@@ -23,6 +23,19 @@ $$;
 comment on function fn_iu_route_deliver(text, uuid, jsonb) is
   'Layer worker. The delivery seam; raises feature_not_supported until it is built.';
 
-drop function fn_iu_delivery_enqueue(text, uuid, jsonb);
+create or replace function fn_iu_delivery_is_queued(p_target_kind text)
+  returns boolean
+  language sql
+  stable
+  set search_path from current
+as $$
+-- does: whether deliveries to a kind of target are queued instead of handed to the seam at once; unbuilt, none is.
+-- called by: fn_iu_routes_now, once a route and statement; locks: none; raises: nothing.
+select false
+$$;
+comment on function fn_iu_delivery_is_queued(text) is
+  'Layer worker. Whether deliveries to a kind of target are queued; none until the seam is built.';
+
+drop function fn_iu_delivery_rival(text, uuid, jsonb);
 drop function fn_iu_delivery_call(text, uuid, jsonb);
 drop function fn_iu_delivery_function_fault(text);

@@ -6,8 +6,8 @@
 drop function fn_iu_route_takes(jsonpath, jsonb);
 drop function fn_iu_routes_now();
 drop function fn_iu_route_seam_fails_closed();
-drop function fn_iu_delivery_request(
-  text, text, integer, text, text, jsonb, uuid, text, text, text, bigint, timestamptz, jsonb);
+drop function fn_iu_delivery_is_queued(text);
+drop function fn_iu_delivery_request(text, text, text, uuid, text, text, text, bigint, timestamptz);
 drop function fn_iu_route_deliver(text, uuid, jsonb);
 drop function fn_iu_delivery_open(text);
 drop function fn_iu_dot_list_names(text, text);

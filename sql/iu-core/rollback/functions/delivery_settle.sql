@@ -4,5 +4,5 @@
 -- raises:    dependent_objects_still_exist where something else uses one.
 
 drop function fn_iu_route_delivery_recall(text, integer, text, text);
-drop function fn_iu_route_delivery_followers(text);
+drop function fn_iu_route_delivery_followers(text, text, uuid[]);
 drop function fn_iu_route_delivery_settle(text, uuid, jsonb);

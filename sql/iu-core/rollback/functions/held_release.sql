@@ -3,4 +3,4 @@
 -- locks:     the functions.
 -- raises:    dependent_objects_still_exist where something else uses one.
 
-drop function fn_iu_route_held_release(text, integer);
+drop function fn_iu_route_held_release(text, integer, text, uuid[]);

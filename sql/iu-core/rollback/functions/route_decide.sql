@@ -5,5 +5,6 @@
 
 drop function fn_iu_passes_on(text);
 drop function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text);
+drop function fn_iu_delivery_yield(text, uuid[]);
 drop function fn_iu_failure_fingerprint(text, text, jsonb);
 drop function fn_iu_route_decide(text, uuid[], text, boolean, jsonb);
