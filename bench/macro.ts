@@ -5,6 +5,7 @@ import { Client, Connection } from '@temporalio/client';
 import { execa } from 'execa';
 import { awaitOutcome } from '../client/await-outcome.ts';
 import { startMacro } from '../client/start-macro.ts';
+import { NO_DELIVERY } from '../config/delivery-config.ts';
 import type { Plan } from '../contracts/plan.ts';
 import { startStack } from '../local/start-stack.ts';
 import { canonicalJson } from '../planning/canonical-json.ts';
@@ -168,5 +169,6 @@ function access(url: string, dir: string) {
     backupDir: dir,
     restoreUrl: null,
     toolDirs: [],
+    delivery: NO_DELIVERY,
   };
 }

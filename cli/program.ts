@@ -7,6 +7,7 @@ import type { Lazily } from './lazily.ts';
 import { addMacroCommands } from './macro.ts';
 import { addGlobalOptions } from './options.ts';
 import { addOutboxCommands } from './outbox.ts';
+import { addRouteCommands } from './route.ts';
 import { addScheduleCommands } from './schedule.ts';
 import { addStackCommands } from './stack.ts';
 
@@ -52,6 +53,7 @@ export function buildProgram(lazily: Lazily): Command {
   addMacroCommands(program, lazily);
   addBackupCommands(program, lazily);
   addOutboxCommands(program, lazily);
+  addRouteCommands(program, lazily);
   addScheduleCommands(program, lazily);
   addIuCommands(program, lazily);
   addEvidenceCommands(program, lazily);

@@ -1,33 +1,7 @@
 import { z } from 'zod';
-import { DURATION_PATTERN } from './duration.ts';
-import { faultOfPlainUrl } from './plain-url.ts';
+import { deliverySchema } from './delivery-schema.ts';
+import { duration, path, urlRef } from './setting-parts.ts';
 import { strictObject } from './strict-object.ts';
-
-const duration = z
-  .string()
-  .regex(DURATION_PATTERN, 'Use a whole number and ms, s, m or h, such as 500ms, 3s or 10m')
-  .meta({ examples: ['500ms', '3s', '10m'] });
-const path = z
-  .string()
-  .min(1, 'Use a path, relative to the folder of this file')
-  .meta({ description: 'Relative to the folder of this file' });
-const secret = [
-  strictObject({ env: z.string().regex(/^[A-Za-z_]\w*$/, 'Use the name of a variable') }).meta({
-    description: 'Value of an environment variable',
-  }),
-  strictObject({ file: path }).meta({ description: 'A file that holds the secret and nothing else' }),
-  strictObject({ command: z.tuple([z.string().min(1)], z.string()) }).meta({
-    description: 'Program and arguments; it prints the secret',
-  }),
-] as const;
-const plainUrl = z.string().superRefine((url, context) => {
-  const fault = faultOfPlainUrl(url);
-  if (fault !== null)
-    context.addIssue({ code: 'custom', message: fault.what, params: { expected: fault.expected } });
-});
-const SECRET_FORMS =
-  'Use { env: NAME }, { file: PATH }, { command: [PROGRAM, ARG, …] }, or a postgresql:// URL without a password';
-const urlRef = z.union([plainUrl, ...secret], SECRET_FORMS);
 
 const target = strictObject({
   url: urlRef.optional().meta({ description: 'Connection URL, or where it is to be had' }),
@@ -47,6 +21,9 @@ const target = strictObject({
     .optional()
     .meta({ description: 'Server to restore into instead of a throw-away local cluster' }),
   maintenance_database: z.string().min(1, 'Use the name of a database').optional(),
+  delivery: deliverySchema.optional().meta({
+    description: 'What live deliveries may do and with what; a kind of target without its key stays unbuilt',
+  }),
 });
 
 /** `sluice.yaml`; its JSON Schema is published as `sluice.schema.json`. Every key may be left out. */
@@ -82,4 +59,3 @@ export const configSchema = strictObject({
 
 /** What one layer says; nothing is filled in. */
 export type Settings = z.infer<typeof configSchema>;
-export type UrlSetting = z.infer<typeof urlRef>;

@@ -1,3 +1,4 @@
+import type { DeliveryConfig } from './delivery-config.ts';
 import type { SecretRef } from './secret-ref.ts';
 
 /** Where a target's address comes from. `plain` has no password in it; `local` is the embedded PostgreSQL. */
@@ -28,6 +29,7 @@ export interface TargetConfig {
   readonly restoreServer: SecretRef | { readonly kind: 'plain'; readonly url: string } | null;
   /** Database to connect to where another is to be created or dropped. */
   readonly maintenanceDatabase: string;
+  readonly delivery: DeliveryConfig;
 }
 
 export interface TemporalConfig {

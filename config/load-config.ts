@@ -1,10 +1,12 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { SluiceError } from '../contracts/error-codes.ts';
-import type { Config, Origin, TargetConfig, UrlRef } from './config.ts';
-import type { Settings, UrlSetting } from './config-schema.ts';
+import type { Config, Origin, TargetConfig } from './config.ts';
+import type { Settings } from './config-schema.ts';
 import { parseDuration } from './duration.ts';
 import type { ConfigFlags } from './flag-settings.ts';
+import { mergeDelivery } from './merge-delivery.ts';
+import { type Picked, toUrlRef } from './picked-setting.ts';
 import { environmentLayer, fileLayer, flagLayer, type SettingsLayer } from './settings-layer.ts';
 
 export interface LoadConfigOptions {
@@ -42,11 +44,6 @@ async function readLayers(cwd: string, env: NodeJS.ProcessEnv, flags: ConfigFlag
     await fileLayer('user', path.resolve(cwd, userFolder, 'sluice', 'sluice.yaml'), { mustExist: false }),
   ];
   return layers.filter((layer) => layer !== null);
-}
-
-interface Picked<T> {
-  readonly value: T;
-  readonly from: SettingsLayer;
 }
 
 /** Takes each value from the first layer that has it, and keeps its origin. */
@@ -114,6 +111,7 @@ class Merge {
         (s) => of(s)?.maintenance_database,
         'postgres',
       ),
+      delivery: mergeDelivery(name, this.layers, (at, get) => this.pick(at, get)),
     };
   }
 
@@ -172,11 +170,4 @@ class Merge {
       safe: 'Nothing was changed.',
     });
   }
-}
-
-function toUrlRef({ value, from }: Picked<UrlSetting>): Exclude<UrlRef, { kind: 'local' }> {
-  if (typeof value === 'string') return { kind: 'plain', url: value };
-  if ('env' in value) return { kind: 'env', name: value.env };
-  if ('file' in value) return { kind: 'file', path: path.resolve(from.folder, value.file) };
-  return { kind: 'command', argv: value.command, cwd: from.folder };
 }

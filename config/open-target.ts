@@ -43,6 +43,7 @@ export async function resolveTargetAccess(
     backupDir: target.backupDir,
     restoreUrl: await resolveRestoreUrl(target, urls),
     toolDirs: [],
+    delivery: target.delivery,
   };
 }
 

@@ -2,6 +2,7 @@ import { SluiceError } from '../contracts/error-codes.ts';
 import type { TargetConfig, UrlRef } from './config.ts';
 import { isPostgresUrl } from './plain-url.ts';
 import { describeSecret, resolveSecret } from './resolve-secret.ts';
+import type { SecretRef } from './secret-ref.ts';
 
 export interface ResolveUrlOptions {
   /** Gives the URL of the embedded PostgreSQL, with its password. */
@@ -29,7 +30,19 @@ export async function resolveRestoreUrl(
 async function resolveUrl(ref: UrlRef, options: ResolveUrlOptions): Promise<string> {
   if (ref.kind === 'local') return options.resolveLocalUrl();
   if (ref.kind === 'plain') return ref.url;
-  const url = await resolveSecret(ref, options.env);
+  return resolveSecretUrl(ref, options.env);
+}
+
+/**
+ * The URL of a PostgreSQL behind a reference, with its password; it is not repeated where it is none.
+ *
+ * @throws SluiceError `configuration_invalid`
+ */
+export async function resolveSecretUrl(
+  ref: SecretRef,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<string> {
+  const url = await resolveSecret(ref, env);
   if (isPostgresUrl(url)) return url;
   throw new SluiceError('configuration_invalid', {
     what: `What ${describeSecret(ref)} gives is not a PostgreSQL URL.`,

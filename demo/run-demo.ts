@@ -6,6 +6,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { ActivityDependencies } from '../activities/dependencies.ts';
 import { healthOf, type OutboxHealth } from '../cli/outbox-health.ts';
 import { uiLink } from '../client/ui-link.ts';
+import { NO_DELIVERY } from '../config/delivery-config.ts';
 import { installWorkerLog } from '../config/install-worker-log.ts';
 import { startStack } from '../local/start-stack.ts';
 import { installEngine } from '../target/install-engine.ts';
@@ -66,6 +67,7 @@ export async function runDemo({ say, stateDir = '.sluice', signal }: DemoOptions
     backupDir: resolve(stateDir, 'backups'),
     restoreUrl: null,
     toolDirs: stack.postgres.pgDumpDir === null ? [] : [stack.postgres.pgDumpDir],
+    delivery: NO_DELIVERY,
   });
   const sql = await openSession({ url, applicationName: 'sluice:demo' });
   const connection = await Connection.connect(stack.temporal.connectionOptions);

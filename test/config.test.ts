@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { NO_DELIVERY } from '../config/delivery-config.ts';
 import { findTarget } from '../config/find-target.ts';
 import type { ConfigFlags } from '../config/flag-settings.ts';
 import { loadConfig } from '../config/load-config.ts';
@@ -43,6 +44,7 @@ describe('without any configuration', () => {
         backupDir: path.join(cwd, '.sluice/backups/local'),
         restoreServer: null,
         maintenanceDatabase: 'postgres',
+        delivery: NO_DELIVERY,
       },
     });
     expect(new Set([...config.origins.values()].map((origin) => origin.layer))).toEqual(new Set(['default']));

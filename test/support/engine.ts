@@ -6,6 +6,7 @@ import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/w
 import type pg from 'pg';
 import type { TargetAccess } from '../../activities/dependencies.ts';
 import { awaitOutcome } from '../../client/await-outcome.ts';
+import { type DeliveryConfig, NO_DELIVERY } from '../../config/delivery-config.ts';
 import type { MacroStatus } from '../../contracts/macro-run.ts';
 import { macroWorkflowId } from '../../contracts/names.ts';
 import type {
@@ -72,6 +73,8 @@ export interface EngineOptions {
   readonly address?: string;
   /** How the worker reaches the database, where it takes another way than the test. */
   readonly url?: string;
+  /** What the worker delivers with; nothing by default. */
+  readonly delivery?: DeliveryConfig;
   /** `false` leaves the worker to the test, e.g. to `startChildWorker`. */
   readonly worker?: boolean;
 }
@@ -94,6 +97,7 @@ export async function testEngine(options: EngineOptions = {}): Promise<TestEngin
     backupDir,
     restoreUrl: null,
     toolDirs: [],
+    delivery: options.delivery ?? NO_DELIVERY,
   };
   const worker: RunningWorker | undefined =
     options.worker === false
