@@ -228,8 +228,17 @@ begin
   if v_limit = 0 then
     return;
   end if;
+  -- What ended long ago is tidied away, by whichever claim comes to it: no claim waits for another one's tidying.
+  with
+    over as materialized (
+      select iu_route_lease.lease_token
+      from iu_route_lease
+      where iu_route_lease.leased_until < clock_timestamp() - interval '1 hour'
+      for update skip locked
+    )
   delete from iu_route_lease
-  where iu_route_lease.leased_until < clock_timestamp() - interval '1 hour';
+  using over
+  where iu_route_lease.lease_token = over.lease_token;
   v_held := fn_iu_route_leases_held(p_route_code);
   -- Before the statement: inside it the clock would be no bound of the index, and what is due later would be read, too.
   v_now := clock_timestamp();

@@ -413,7 +413,7 @@ values (1, fn_iu_system_identifier());
 insert into iu_outbound_route (
   route_code, event_domain, event_type, target_kind, target_ref, enabled, dry_run, description)
 values (
-  'iu_version_applied', 'iu', 'version_applied', 'workflow', 'iu-version-applied', true, true,
+  'iu_version_applied', 'iu', 'version_applied', 'workflow', 'iu-core/VersionApplied', true, true,
   'A new version of an information unit; dry run until a target is built.');
 
 alter table iu_outbox_epoch owner to iu_core_owner;

@@ -133,12 +133,14 @@ begin
     raise exception using
       errcode = 'SL008',
       message = format('event %s was not routed live to route %s: %s', v_event_id, v_route.route_code, v_outcome),
-      detail = (
-        select d.failure_detail ->> 'message'
-        from iu_route_dead_letter as d
-        where d.event_id = v_event_id
-          and d.route_code = v_route.route_code
-      ),
+      detail = coalesce(
+        (
+          select d.failure_detail ->> 'message'
+          from iu_route_dead_letter as d
+          where d.event_id = v_event_id
+            and d.route_code = v_route.route_code
+        ),
+        ''),
       hint = 'The event waits as before; correct the target, then start again. Nothing was changed.';
   end if;
 

@@ -56,10 +56,11 @@ begin
   select
     'V0 baseline',
     case when v_rows = 0 and gate.value = 'false' and list.value = '' then 'pass' else 'fail' end,
-    format('%s rows of this transaction; delivery gate %s, live routes %s', v_rows, gate.value, quote_literal(list.value))
-  from dot_config as gate
-  join dot_config as list on list.key = 'iu_core.delivery_live_routes'
-  where gate.key = 'iu_core.delivery_enabled';
+    format('%s rows of this transaction; delivery gate %s, live routes %s', v_rows, coalesce(gate.value, 'missing'),
+      coalesce(quote_literal(list.value), 'missing'))
+  from (values (true)) as once (always)
+  left join dot_config as gate on gate.key = 'iu_core.delivery_enabled'
+  left join dot_config as list on list.key = 'iu_core.delivery_live_routes';
 end
 $$;
 
@@ -86,6 +87,8 @@ begin
   end if;
   execute format('grant insert, select on pg_temp.iu_probe_effect to %I', v_role);
   execute format('alter function pg_temp.fn_iu_probe_target(jsonb) owner to %I', v_role);
+  -- Routes name it by the schema that pg_temp stands for in this session.
+  perform set_config('iu_core.probe_function', format('%s.fn_iu_probe_target', pg_my_temp_schema()::regnamespace), true);
 end
 $$;
 
@@ -97,7 +100,7 @@ begin
   perform fn_iu_probe_demand();
   insert into iu_outbound_route (route_code, event_domain, event_type, target_kind, target_ref, enabled, dry_run)
   values
-    ('iu_probe.sql_function', 'iu', 'delivery_probe', 'sql_function', 'pg_temp.fn_iu_probe_target', true, true),
+    ('iu_probe.sql_function', 'iu', 'delivery_probe', 'sql_function', current_setting('iu_core.probe_function'), true, true),
     ('iu_probe.workflow', 'iu', 'delivery_probe', 'workflow', 'nowhere/Probe', true, true),
     ('iu_probe.vector', 'iu', 'delivery_probe', 'vector', 'nowhere.probe', true, true),
     ('iu_probe.report', 'iu', 'delivery_probe', 'report', 'probe', true, true),
@@ -209,7 +212,7 @@ begin
   )
   where dot_config.key = 'iu_core.delivery_live_routes';
   update dot_config
-  set value = 'pg_temp.fn_iu_probe_target'
+  set value = current_setting('iu_core.probe_function')
   where dot_config.key = 'iu_core.delivery_functions';
   update iu_outbound_route
   set dry_run = false
@@ -353,7 +356,7 @@ $$;
 
 do $$
 -- V9 to V11: claimed and settled by hand, as the delivery activity does: sent, failed with another try, failed for good;
--- a token that holds nothing settles nothing.
+-- a lease that holds nothing settles nothing.
 declare
   v_token constant uuid := gen_random_uuid();
   v_claimed uuid[];
@@ -380,9 +383,11 @@ begin
         and newest.status = 'sent' and newest.delivered and not newest.queued then 'pass'
       else 'fail'
     end,
-    format('claimed %s; a foreign token: %s; the holder: %s; attempt %s, delivered %s, still queued %s',
-      cardinality(v_claimed), v_foreign, v_settled, newest.status, newest.delivered::text, newest.queued::text)
-  from (
+    format('claimed %s; a foreign lease: %s; the holder: %s; attempt %s, delivered %s, still queued %s',
+      coalesce(cardinality(v_claimed), 0), v_foreign, v_settled, coalesce(newest.status, 'none'), newest.delivered::text,
+      newest.queued::text)
+  from (values (true)) as once (always)
+  left join (
     select
       a.status,
       a.delivered,
@@ -397,7 +402,7 @@ begin
       and a.route_code = 'iu_probe.external_endpoint'
     order by a.attempt_no desc
     limit 1
-  ) as newest;
+  ) as newest on true;
 
   insert into pg_temp.iu_probe_check (check_id, verdict, detail)
   select
