@@ -1,9 +1,11 @@
+import type { DeliverActivities } from '../contracts/deliver.ts';
 import type { DrainActivities } from '../contracts/drain.ts';
 import type { MacroActivities } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
 import type { RetentionActivities } from '../contracts/retention.ts';
 import { applyChange } from './apply-change.ts';
 import { closeRun } from './close-run.ts';
+import { deliverSlice } from './deliver-slice.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { drainSlice } from './drain-slice.ts';
 import { observeWindow } from './observe-window.ts';
@@ -22,7 +24,12 @@ import { runProbe } from './run-probe.ts';
 import { takeBackup } from './take-backup.ts';
 import { undoChange } from './undo-change.ts';
 
-/** Every activity of the worker, bound to what the composition root gives. */
+/** What the delivery task queue runs. */
+export function createDeliveryActivities(dependencies: ActivityDependencies): DeliverActivities {
+  return { deliverSlice: deliverSlice(dependencies) };
+}
+
+/** What the task queue of macros runs, bound to what the composition root gives. */
 export function createActivities(
   dependencies: ActivityDependencies,
 ): MacroActivities & DrainActivities & RetentionActivities {

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Lazily } from './lazily.ts';
-import { changes, positiveInt } from './options.ts';
+import { changes, duration, positiveInt } from './options.ts';
 
 export const DISABLE_LEVELS = ['L0', 'L1', 'L2', 'L3'] as const;
 export type DisableLevel = (typeof DISABLE_LEVELS)[number];
@@ -9,7 +9,7 @@ export type DisableLevel = (typeof DISABLE_LEVELS)[number];
 export function addOutboxCommands(program: Command, lazily: Lazily): void {
   const outbox = program
     .command('outbox')
-    .description('the outbox of IU Core: emit, drain, health, proof, gates');
+    .description('the outbox of IU Core: emit, drain, deliver, health, proof, gates');
   changes(outbox.command('emit'))
     .description('write one event through the governed emitter')
     .requiredOption('--domain <name>', 'domain of the event, such as iu')
@@ -29,6 +29,10 @@ export function addOutboxCommands(program: Command, lazily: Lazily): void {
     .option('--batch <events>', 'events of one transaction', positiveInt, 2_000)
     .option('--cursor <code>', 'which worker’s cursor', 'iu_outbound_default')
     .action(lazily(async () => (await import('./outbox-drain.ts')).outboxDrain));
+  changes(outbox.command('deliver'))
+    .description('deliver what is due now, from this process')
+    .option('--for <duration>', 'go on looking for so long', duration, 0)
+    .action(lazily(async () => (await import('./outbox-deliver.ts')).outboxDeliver));
   outbox
     .command('conservation')
     .description(

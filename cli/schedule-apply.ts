@@ -1,4 +1,5 @@
 import { applySchedule } from '../client/apply-schedule.ts';
+import { DELIVER_DEFAULTS } from '../contracts/deliver.ts';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
 import {
   SCHEDULE_DEFAULTS,
@@ -28,7 +29,10 @@ type ApplyOptions = ChangeOptions & {
 /** Pause of a drain between two looks; a scheduled one ends with the first that finds nothing. */
 const IDLE_MS = 500;
 
-/** `sluice schedule apply drain|retention` */
+/** A scheduled delivery ends so long before the next one starts, in milliseconds. */
+const DELIVER_REST_MS = 2_000;
+
+/** `sluice schedule apply drain|deliver|retention` */
 export function scheduleApply([named]: readonly string[], options: ApplyOptions): Promise<ExitCode> {
   return withContext(options, async (context) => {
     const name = named as ScheduleName;
@@ -75,7 +79,6 @@ async function requestOf(
     throw usage('--every is less than a second, or no whole number of them.', 'Pass --every 1s or more.');
   const { actor, reason, ticket } = await controlOf(options, context.env);
   const why = ticket === undefined ? reason : `${reason} (${ticket})`;
-  const input = { target, cursorCode: options.cursor, batchSize: options.batch, forMs: 0, idleMs: IDLE_MS };
   return {
     target,
     everyMs: every,
@@ -83,9 +86,21 @@ async function requestOf(
     taskQueue: context.taskQueue,
     actor,
     reason: why,
-    start:
-      name === 'drain'
-        ? { name, input }
-        : { name, input: { target, apply: options.apply === true, actor, reason: why } },
+    start: startOf(name),
   };
+
+  function startOf(schedule: ScheduleName): ScheduleRequest['start'] {
+    switch (schedule) {
+      case 'drain': {
+        const { cursor: cursorCode, batch: batchSize } = options;
+        return { name: schedule, input: { target, cursorCode, batchSize, forMs: 0, idleMs: IDLE_MS } };
+      }
+      case 'deliver': {
+        const forMs = Math.max(0, every - DELIVER_REST_MS);
+        return { name: schedule, input: { target, forMs, idleMs: DELIVER_DEFAULTS.idleMs } };
+      }
+      case 'retention':
+        return { name: schedule, input: { target, apply: options.apply === true, actor, reason: why } };
+    }
+  }
 }

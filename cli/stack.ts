@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { WORKER_ROLES } from '../contracts/names.ts';
 import type { Lazily } from './lazily.ts';
 import { changes } from './options.ts';
 
@@ -31,7 +32,8 @@ export function addStackCommands(program: Command, lazily: Lazily): void {
     .action(lazily(async () => (await import('./status.ts')).status));
   program
     .command('worker')
-    .description('run a worker of the macro task queue until it is asked to end')
+    .description('run a worker of macros and one of deliveries until it is asked to end')
+    .addOption(new Option('--only <kind>', 'only one of the two').choices(WORKER_ROLES))
     .action(lazily(async () => (await import('./worker.ts')).worker));
   program
     .command('version')

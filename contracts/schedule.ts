@@ -1,8 +1,9 @@
+import type { DeliverInput } from './deliver.ts';
 import type { DrainInput } from './drain.ts';
 import type { RetentionInput } from './retention.ts';
 
 /** Schedules that `sluice schedule` keeps, one of each for a target. */
-export const SCHEDULE_NAMES = ['drain', 'retention'] as const;
+export const SCHEDULE_NAMES = ['drain', 'deliver', 'retention'] as const;
 export type ScheduleName = (typeof SCHEDULE_NAMES)[number];
 
 /** Id of a schedule in Temporal. */
@@ -21,6 +22,7 @@ export interface ScheduleRequest {
   readonly reason: string;
   readonly start:
     | { readonly name: 'drain'; readonly input: DrainInput }
+    | { readonly name: 'deliver'; readonly input: DeliverInput }
     | { readonly name: 'retention'; readonly input: RetentionInput };
 }
 
@@ -29,5 +31,6 @@ export const SCHEDULE_DEFAULTS: Readonly<
   Record<ScheduleName, { everyMs: number; jitterMs: number; catchupMs: number }>
 > = {
   drain: { everyMs: 10_000, jitterMs: 1_000, catchupMs: 30_000 },
+  deliver: { everyMs: 10_000, jitterMs: 1_000, catchupMs: 30_000 },
   retention: { everyMs: 86_400_000, jitterMs: 600_000, catchupMs: 3_600_000 },
 };

@@ -1,4 +1,5 @@
 /** Workflows of the engine and of the packages that ship with it; the worker bundles this file. */
+export { deliver } from './deliver.ts';
 export { drain } from './drain.ts';
 export { macro } from './macro.ts';
 export { retention } from './retention.ts';

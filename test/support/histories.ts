@@ -13,6 +13,8 @@ export const SCENARIOS = [
   'undo-of-an-ended-run',
   'drain',
   'drain-continued',
+  'deliver',
+  'deliver-continued',
   'retention',
 ] as const;
 export type Scenario = (typeof SCENARIOS)[number];
@@ -92,6 +94,14 @@ export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Pla
     const { workflowId } = await drained(engine);
     return engine.client.workflow.getHandle(workflowId);
   },
+  async deliver(engine) {
+    const { workflowId, firstExecutionRunId } = await delivered(engine);
+    return engine.client.workflow.getHandle(workflowId, firstExecutionRunId);
+  },
+  async 'deliver-continued'(engine) {
+    const { workflowId } = await delivered(engine);
+    return engine.client.workflow.getHandle(workflowId);
+  },
   async retention(engine) {
     await engine.sql.query(RETENTION_STAND_IN);
     const { client, target, taskQueue } = engine;
@@ -119,6 +129,19 @@ async function drained(engine: TestEngine): Promise<Handle> {
   return handle;
 }
 
+/** A chain of runs: two slices in each, for a while in which nothing is due. */
+async function delivered(engine: TestEngine): Promise<Handle> {
+  await engine.sql.query(DELIVERY_STAND_IN);
+  const { client, target, taskQueue } = engine;
+  const handle = await client.workflow.start('deliver', {
+    workflowId: `deliver/${target}`,
+    taskQueue,
+    args: [{ target, forMs: 500, idleMs: 10, sliceMs: 100, slicesPerRun: 2 }],
+  });
+  await handle.result();
+  return handle;
+}
+
 /** A history tells nothing of the database: functions of the same name and answer do. */
 const WORKER_STAND_IN = `
   create table t_left (events integer);
@@ -128,6 +151,11 @@ const WORKER_STAND_IN = `
       advanced as (update t_left set events = events - (select seen from claimed) returning events)
     select jsonb_build_object('status', 'ran', 'seen', seen, 'attempts_written', seen, 'dead_lettered', 0)
     from claimed, advanced, (select pg_sleep(0.01)) as slept
+  $$`;
+
+const DELIVERY_STAND_IN = `
+  create function fn_iu_route_delivery_work(p_kinds text[]) returns jsonb language sql as $$
+    select '{"status": "open", "routes": []}'::jsonb
   $$`;
 
 const RETENTION_STAND_IN = `

@@ -1,8 +1,10 @@
 import { proxyActivities } from '@temporalio/workflow';
+import type { DeliverInput, DeliverResult } from '../../contracts/deliver.ts';
 import type { DrainInput, DrainResult } from '../../contracts/drain.ts';
 import type { MacroActivities } from '../../contracts/macro-activities.ts';
 import type { MacroInput, MacroStatus, UndoInput } from '../../contracts/macro-run.ts';
 import type { RetentionInput, RetentionResult } from '../../contracts/retention.ts';
+import { deliver as originalDeliver } from '../../workflows/deliver.ts';
 import { drain as originalDrain } from '../../workflows/drain.ts';
 import { macro as original } from '../../workflows/macro.ts';
 import { retention as originalRetention } from '../../workflows/retention.ts';
@@ -24,6 +26,11 @@ export async function undoMacro(input: UndoInput): Promise<MacroStatus> {
 export async function drain(input: DrainInput): Promise<DrainResult> {
   await readFingerprint({ target: input.target });
   return originalDrain(input);
+}
+
+export async function deliver(input: DeliverInput): Promise<DeliverResult> {
+  await readFingerprint({ target: input.target });
+  return originalDeliver(input);
 }
 
 export async function retention(input: RetentionInput): Promise<RetentionResult> {

@@ -1,0 +1,249 @@
+import { randomUUID } from 'node:crypto';
+import type { DeliveryFailure } from '../delivery-outcome.ts';
+import type { DeliveryRegistry } from '../delivery-registry.ts';
+import { type Claim, hasWaiting, isOver } from './claim.ts';
+import type { ClaimedDelivery, DeliveryQueue, RouteWork, SettleAnswer } from './delivery-queue.ts';
+import { Flight } from './flight.ts';
+import { isTransient } from './is-transient.ts';
+import { isConnectionLost } from './lasting-session.ts';
+import { outcomeJson } from './outcome-json.ts';
+import { retryMs } from './retry-ms.ts';
+import { routeTimeoutMs } from './route-timeout.ts';
+import { Settler } from './settler.ts';
+import type { TriedDelivery } from './try-delivery.ts';
+
+/** What a lane shares with the others. */
+export interface LaneHost {
+  readonly queue: DeliveryQueue;
+  readonly registry: DeliveryRegistry;
+  /** Requests in flight of one route. */
+  readonly concurrency: number;
+  readonly leaseMs: number;
+  /** Whether deliveries may be claimed and begun now. */
+  readonly isOpen: boolean;
+  /** How many requests a lane may have in flight, so that all lanes together stay below the cap. */
+  readonly share: number;
+  /** Demands the lock of the session before a claim; false where a gate is closing. */
+  enter(): Promise<boolean>;
+  claimed(deliveries: number): void;
+  /** Nothing is to be settled under this lease any more: what it still holds is to be given back. */
+  endLease(token: string): void;
+  settled(answer: SettleAnswer): void;
+  /** Outcomes that could not be recorded while their lease lasted. */
+  unsettled(outcomes: number): void;
+  /** The lane began or ended to hold deliveries. */
+  changed(): void;
+  failed(error: unknown): void;
+}
+
+const LARGEST_CLAIM = 1_000;
+/** A claim that was worked off sooner is followed by one of twice its size; one that took longer, by half. */
+const SHORT_CLAIM_MS = 500;
+const LONG_CLAIM_MS = 2_000;
+/** Failures that may wait to be settled, where the concurrency is less. */
+const FEWEST_FAILURES = 10;
+
+const LEASE_LOST: DeliveryFailure = {
+  code: 'connection_cut',
+  message: 'The lease of the delivery was lost, so the try was ended.',
+  mayRetry: true,
+  retryAfterMs: null,
+};
+
+/**
+ * Delivers what is queued for one route: claims ahead, keeps up to `concurrency` requests in flight, and settles outcomes as
+ * they gather. A slow request keeps no other outcome back, and no other lane.
+ */
+export class RouteLane {
+  readonly routeCode: string;
+  readonly #host: LaneHost;
+  readonly #flight: Flight;
+  readonly #settler: Settler;
+  /** The oldest first. */
+  readonly #claims: Claim[] = [];
+  #config: Readonly<Record<string, unknown>> = {};
+  #configText = '{}';
+  #timeoutMs = routeTimeoutMs({});
+  #waiting = 0;
+  #claimSize: number;
+  #claimedAt = Number.NEGATIVE_INFINITY;
+  #isClaiming = false;
+  /** Nothing is claimed before the route is offered again. */
+  #isExhausted = true;
+
+  constructor(routeCode: string, host: LaneHost) {
+    this.routeCode = routeCode;
+    this.#host = host;
+    this.#flight = new Flight(host.registry, (...landed) => this.#landed(...landed));
+    this.#claimSize = host.concurrency;
+    this.#settler = new Settler({
+      queue: host.queue,
+      routeCode,
+      claims: this.#claims,
+      mostFailures: Math.max(FEWEST_FAILURES, host.concurrency),
+      answered: (answer) => this.#answered(answer),
+      missed: (outcomes) => host.unsettled(outcomes),
+      failed: (error) => host.failed(error),
+      settled: () => this.#settled(),
+    });
+  }
+
+  /** Requests under way. */
+  get inFlight(): number {
+    return this.#flight.size;
+  }
+
+  /** Whether it holds deliveries, or is about to. */
+  get isBusy(): boolean {
+    return this.#claims.length > 0 || this.#isClaiming;
+  }
+
+  get claims(): readonly Claim[] {
+    return this.#claims;
+  }
+
+  /** The route has something due. */
+  offer({ config }: RouteWork): void {
+    const text = JSON.stringify(config);
+    // Targets keep what they read out of a config by its identity.
+    if (text !== this.#configText) {
+      this.#config = config;
+      this.#configText = text;
+      this.#timeoutMs = routeTimeoutMs(config);
+    }
+    this.#isExhausted = false;
+    this.fill();
+  }
+
+  /** Begins nothing further of what was claimed; requests under way go on. */
+  release(): void {
+    this.#isExhausted = true;
+    for (const claim of this.#claims) this.#leave(claim);
+    this.#clear();
+  }
+
+  abort(failure: DeliveryFailure): void {
+    this.#flight.abort(failure);
+  }
+
+  /** The deliveries of a claim are somebody else's: what was not begun is forgotten, what is under way ends. */
+  loseLease(claim: Claim): void {
+    this.#leave(claim);
+    this.#flight.abort(LEASE_LOST, claim);
+    this.#clear();
+  }
+
+  /** Ends requests whose time is over, and begins what could not be begun before its lease was renewed. */
+  tick(now: number): void {
+    this.#flight.sweep(now, this.#timeoutMs);
+    for (const claim of [...this.#claims]) {
+      if (claim.endsAt <= now && hasWaiting(claim)) this.loseLease(claim);
+    }
+    this.fill();
+  }
+
+  /** Begins as many requests as it may, and claims ahead. */
+  fill(): void {
+    if (!this.#host.isOpen || this.#settler.isBehind) return;
+    const limit = Math.min(this.#host.concurrency, this.#host.share);
+    while (this.#flight.size < limit && this.#waiting > 0 && this.#beginNext());
+    const enough = Math.max(this.#host.concurrency, this.#claimSize / 2);
+    if (!this.#isExhausted && !this.#isClaiming && this.#waiting < enough) void this.#claim();
+  }
+
+  /** A request is only begun while its lease has more left than it may take. */
+  #beginNext(): boolean {
+    const claim = this.#claims.find(hasWaiting);
+    if (claim === undefined || claim.endsAt - performance.now() <= this.#timeoutMs) return false;
+    const delivery = claim.waiting.pop();
+    if (delivery === undefined) return false;
+    claim.inFlight += 1;
+    this.#waiting -= 1;
+    this.#flight.begin(claim, delivery, this.#config);
+    return true;
+  }
+
+  async #claim(): Promise<void> {
+    this.#isClaiming = true;
+    const { routeCode } = this;
+    const token = randomUUID();
+    // It is renewed at a third of its time, so it always has more left than a request may take.
+    const leaseMs = Math.max(this.#host.leaseMs, 2 * this.#timeoutMs);
+    const limit = this.#nextClaimSize();
+    try {
+      const mayClaim = await this.#host.enter();
+      const endsAt = performance.now() + leaseMs;
+      const order = { routeCode, limit, leaseMs, leaseToken: token };
+      const deliveries = mayClaim ? await this.#host.queue.claim(order) : [];
+      if (deliveries.length < limit) this.#isExhausted = true;
+      if (deliveries.length > 0) {
+        const fresh = { inFlight: 0, outcomes: [], failures: 0, isBusy: false };
+        this.#claims.push({ token, leaseMs, waiting: deliveries.reverse(), endsAt, ...fresh });
+        this.#waiting += deliveries.length;
+        this.#host.claimed(deliveries.length);
+      }
+    } catch (error) {
+      this.#isExhausted = true;
+      // Nobody knows whether a claim was committed whose connection was lost.
+      if (isConnectionLost(error)) this.#host.endLease(token);
+      else if (!isTransient(error)) this.#host.failed(error);
+    } finally {
+      this.#isClaiming = false;
+      this.#host.changed();
+      if (this.#host.isOpen) this.fill();
+      else this.release();
+    }
+  }
+
+  /** About one second of work. */
+  #nextClaimSize(): number {
+    const now = performance.now();
+    const tookMs = now - this.#claimedAt;
+    this.#claimedAt = now;
+    if (tookMs < SHORT_CLAIM_MS) this.#claimSize *= 2;
+    else if (tookMs > LONG_CLAIM_MS) this.#claimSize = Math.ceil(this.#claimSize / 2);
+    this.#claimSize = Math.min(LARGEST_CLAIM, Math.max(this.#host.concurrency, this.#claimSize));
+    return this.#claimSize;
+  }
+
+  #landed(claim: Claim, delivery: ClaimedDelivery, tried: TriedDelivery): void {
+    const { failure } = tried.outcome;
+    const again = failure === undefined ? null : retryMs(failure, delivery.tries + 1, this.#config);
+    claim.inFlight -= 1;
+    this.#settler.add(claim, outcomeJson(delivery, tried, again), failure !== undefined);
+    if (failure?.disablesRoute === true) this.release();
+    this.fill();
+    this.#settler.settleSoon(this.#isDry);
+  }
+
+  #answered(answer: SettleAnswer): void {
+    this.#host.settled(answer);
+    if (answer.route_disabled || answer.breaker !== 'closed') this.release();
+  }
+
+  #settled(): void {
+    this.#clear();
+    this.fill();
+    this.#settler.settleSoon(this.#isDry);
+  }
+
+  /** Nothing is under way or waits to be begun. */
+  get #isDry(): boolean {
+    return this.#flight.size === 0 && this.#waiting === 0;
+  }
+
+  #leave(claim: Claim): void {
+    if (!hasWaiting(claim)) return;
+    this.#waiting -= claim.waiting.length;
+    claim.waiting.length = 0;
+  }
+
+  /** Forgets claims in which nothing is left to do. */
+  #clear(): void {
+    for (const claim of this.#claims.filter(isOver)) {
+      this.#claims.splice(this.#claims.indexOf(claim), 1);
+      this.#host.endLease(claim.token);
+    }
+    this.#host.changed();
+  }
+}
