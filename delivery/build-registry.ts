@@ -77,16 +77,22 @@ function vectorOf(
 ): DeliveryTarget {
   const { apiKey } = embedding;
   return vectorTarget({
-    url: url.kind === 'plain' ? async () => url.url : remembered(() => resolveSecretUrl(url, env)),
-    embedding: { ...embedding, apiKey: apiKey && remembered(() => resolveSecret(apiKey, env)) },
+    url:
+      url.kind === 'plain'
+        ? async () => url.url
+        : remembered('delivery.vector.url', () => resolveSecretUrl(url, env)),
+    embedding: {
+      ...embedding,
+      apiKey: apiKey && remembered('delivery.vector.embedding.api_key', () => resolveSecret(apiKey, env)),
+    },
     guard,
   });
 }
 
-/** What gives a secret whenever it is used, and asks for it once a minute. */
-function remembered(resolve: () => Promise<string>): () => Promise<string> {
+/** What gives a secret whenever it is used, and asks for it once a minute; `name` is what messages call it. */
+function remembered(name: string, resolve: () => Promise<string>): () => Promise<string> {
   const secrets = rememberedSecrets(resolve, (secret) => secret);
-  return () => secrets.get('');
+  return () => secrets.get(name);
 }
 
 /** Waits for what is in flight and lets go of every connection; the registry is of no use afterwards. */

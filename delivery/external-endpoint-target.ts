@@ -15,7 +15,8 @@ const KIND = 'external_endpoint';
 /**
  * Posts a CloudEvents envelope to the URL that `target_ref` is, through the guard, with the headers of Standard
  * Webhooks. `webhook-id` is the idempotency key; every secret that `signing_secrets` names signs, so that a receiver
- * with the old and one with the new take it. Without `signing_secrets` nothing signs.
+ * with the old and one with the new take it. A route that names none and does not say `unsigned: true` is at fault: it can
+ * be neither set nor switched to live.
  */
 export function externalEndpointTarget(
   settings: { readonly source: string },
@@ -81,5 +82,9 @@ export function externalEndpointTarget(
 
 function fault(targetRef: string, config: Readonly<Record<string, unknown>>): string | null {
   const route = httpRouteConfig(KIND, config);
-  return typeof route === 'string' ? `${route}.` : endpointUrlFault(targetRef, route.allowHttp);
+  if (typeof route === 'string') return `${route}.`;
+  if (route.isUnsigned !== (route.signingSecrets.length === 0)) {
+    return 'Name one or two signing_secrets, or say unsigned: true, and not both.';
+  }
+  return endpointUrlFault(targetRef, route.allowHttp);
 }

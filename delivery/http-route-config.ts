@@ -14,6 +14,8 @@ export interface HttpRouteConfig {
   readonly headers: Readonly<Record<string, string>>;
   /** Names of secrets; each signs, the first first. Empty: nothing signs. */
   readonly signingSecrets: readonly string[];
+  /** Whether the route says that nothing is to sign. */
+  readonly isUnsigned: boolean;
   /** Whether a Directus flow answers before it is done; null where the route does not say. */
   readonly answersBeforeDone: boolean | null;
   readonly retry: RouteRetry;
@@ -45,14 +47,18 @@ const signingSecrets = z
 const common = {
   allow_http: z.boolean().default(false),
   timeout_ms: z.int().min(100).max(60_000).default(15_000),
-  max_body_bytes: z.int().min(1).max(16_777_216).default(262_144),
+  max_body_bytes: z.int().min(1).max(16_777_216).default(524_288),
   headers: headers.default({}),
   retry: routeRetrySchema,
   ordered: z.boolean().optional(),
 };
 
 const SCHEMAS = {
-  external_endpoint: strictObject({ ...common, signing_secrets: signingSecrets.optional() }),
+  external_endpoint: strictObject({
+    ...common,
+    signing_secrets: signingSecrets.optional(),
+    unsigned: z.boolean().default(false),
+  }),
   directus_flow: strictObject({ ...common, async: z.boolean().optional() }),
 };
 type HttpKind = keyof typeof SCHEMAS;
@@ -85,6 +91,7 @@ export function httpRouteConfig(
       Object.entries(data.headers).map(([name, value]) => [name.toLowerCase(), value]),
     ),
     signingSecrets: ('signing_secrets' in data ? data.signing_secrets : undefined) ?? [],
+    isUnsigned: 'unsigned' in data && data.unsigned,
     answersBeforeDone: ('async' in data ? data.async : undefined) ?? null,
     retry: { schedule: data.retry.schedule, retryAfterMaxMs: data.retry.retry_after_max },
   };

@@ -16,7 +16,7 @@ export interface RouteLimits {
 
 const common = {
   timeout_ms: z.int().min(100).max(60_000).default(15_000),
-  max_body_bytes: z.int().min(1).max(16_777_216).default(262_144),
+  max_body_bytes: z.int().min(1).max(16_777_216).default(524_288),
   retry: routeRetrySchema,
   ordered: z.boolean().optional(),
 };

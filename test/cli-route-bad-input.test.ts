@@ -62,6 +62,7 @@ test.each([
   [[...REPORT, '--route-config', '{"timeout_ms": 1}'], 3, /timeout_ms/],
   [[...ENDPOINT, '--route-config', '{"headers": {"x-a": "b\\r\\nx-c: d"}}'], 3, /visible ASCII/],
   [[...ENDPOINT, '--route-config', '{"signing_secrets": []}'], 3, /one or two names/],
+  [ENDPOINT, 3, /signing_secrets, or say unsigned: true/],
   [
     [...ENDPOINT, '--route-config', `{"headers": {"x-api-key": "${CANARY}"}}`],
     3,
@@ -123,9 +124,10 @@ test.each([
     ],
   ],
 ] as const)('a target_ref of kind %s is judged without any configuration', (kind, good, bad) => {
-  for (const ref of good) expect({ ref, fault: routeFault(kind, ref, {}) }).toEqual({ ref, fault: null });
+  const config = kind === 'external_endpoint' ? { unsigned: true } : {};
+  for (const ref of good) expect({ ref, fault: routeFault(kind, ref, config) }).toEqual({ ref, fault: null });
   for (const ref of bad) {
-    const fault = routeFault(kind, ref, {});
+    const fault = routeFault(kind, ref, config);
     expect({ ref, fault }).toEqual({ ref, fault: expect.stringMatching(/^[^\n]*[^.\n]$/) });
   }
 });
@@ -139,7 +141,7 @@ test.each(DELIVERY_TARGET_KINDS)('an unknown key in the config of kind %s is a f
     directus_flow: '5a0c3f1e-8f2d-4c60-9b32-1d5cf2f0b1aa',
     external_endpoint: 'https://partner.example/hook',
   }[kind];
-  expect(routeFault(kind, good, {})).toBeNull();
+  expect(routeFault(kind, good, kind === 'external_endpoint' ? { unsigned: true } : {})).toBeNull();
   expect(routeFault(kind, good, { colour: 'red' })).toMatch(/colour/);
 });
 

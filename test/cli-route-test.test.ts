@@ -241,7 +241,7 @@ test.each([
   ['vector', 'app.embedding'],
 ])('a target of kind %s is not built without its key, and the error names the key', async (kind, ref) => {
   await project.configure('');
-  await set(`un.${kind}`, kind, ref);
+  await set(`un.${kind}`, kind, ref, kind === 'external_endpoint' ? { unsigned: true } : {});
   const { exitCode, tested, stderr } = await tried(`un.${kind}`);
   expect({ exitCode, tested }).toEqual({ exitCode: 3, tested: null });
   expect(JSON.parse(stderr.trim().split('\n').at(-1) ?? '')).toMatchObject({

@@ -96,6 +96,8 @@ describe('a header cannot be smuggled in', () => {
 
   test('while ordinary headers of a route get through', () => {
     expect(headerFault('X-Api-Version', '2026-01, beta')).toBeNull();
-    expect(target().fault('https://partner.example/', { headers: { 'X-Api-Version': '2' } })).toBeNull();
+    expect(
+      target().fault('https://partner.example/', { headers: { 'X-Api-Version': '2' }, unsigned: true }),
+    ).toBeNull();
   });
 });

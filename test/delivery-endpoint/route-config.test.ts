@@ -17,7 +17,7 @@ describe('the config of a route', () => {
     expect(httpRouteConfig('external_endpoint', {})).toMatchObject({
       allowHttp: false,
       timeoutMs: 15_000,
-      maxBodyBytes: 262_144,
+      maxBodyBytes: 524_288,
       headers: {},
       signingSecrets: [],
       answersBeforeDone: null,
@@ -37,7 +37,17 @@ describe('the config of a route', () => {
     ['a key of another kind', { async: true }, /Unknown key `async`/],
   ])('is refused: %s', (_, config, why) => {
     expect(external().fault('https://partner.example/hook', config)).toMatch(why);
-    expect(external().fault('https://partner.example/hook', {})).toBeNull();
+    expect(external().fault('https://partner.example/hook', { unsigned: true })).toBeNull();
+  });
+
+  test.each([
+    ['neither secrets nor word that nothing is to sign', {}],
+    ['both', { unsigned: true, signing_secrets: ['a'] }],
+  ])('is refused for an endpoint: %s', (_, config) => {
+    expect(external().fault('https://partner.example/hook', config)).toMatch(
+      /signing_secrets, or say unsigned/,
+    );
+    expect(external().fault('https://partner.example/hook', { signing_secrets: ['a'] })).toBeNull();
   });
 
   test('does not repeat a secret that was put where its name belongs', () => {
@@ -59,12 +69,12 @@ describe('target_ref', () => {
     ['a dot at the end', 'https://partner.example./'],
     ['a port of mail', 'https://partner.example:25/'],
   ])('of an external endpoint is refused: %s', (_, url) => {
-    expect(external().fault(url, {})).toMatch(/\.$/);
+    expect(external().fault(url, { unsigned: true })).toMatch(/\.$/);
   });
 
   test('of an external endpoint may be http where the route allows it', () => {
-    expect(external().fault('http://partner.example/', { allow_http: true })).toBeNull();
-    expect(external().fault('https://10.0.0.7/', {})).toBeNull();
+    expect(external().fault('http://partner.example/', { allow_http: true, unsigned: true })).toBeNull();
+    expect(external().fault('https://10.0.0.7/', { unsigned: true })).toBeNull();
   });
 
   test.each([
