@@ -20,6 +20,9 @@ begin
     end if;
     if v_seen @> '{"worker_gate_open": false, "master_gate_open": false}' then
       v_seen := v_seen || jsonb_build_object('run', fn_iu_route_worker_run('iu_outbound_default', 1));
+      if to_regprocedure('fn_iu_route_delivery_work(text[])') is not null then
+        v_seen := v_seen || jsonb_build_object('delivery', fn_iu_route_delivery_work('{}') -> 'status');
+      end if;
     end if;
   end if;
   perform set_config('iu_core.stop_seen', v_seen::text, true);
@@ -68,13 +71,16 @@ with
       case
         when seen.facts #>> '{run,status}' in ('master_gate_closed', 'worker_gate_closed')
           and seen.facts #>> '{run,seen}' = '0'
-          and seen.facts #>> '{run,attempts_written}' = '0' then 'pass'
+          and seen.facts #>> '{run,attempts_written}' = '0'
+          and coalesce(seen.facts ->> 'delivery', 'master_gate_closed') in ('master_gate_closed', 'worker_gate_closed')
+          then 'pass'
         when seen.facts ? 'run' then 'fail'
         else 'not_run'
       end,
       case
         when seen.facts ? 'run' then format('a run answers %s, seen=%s, attempts_written=%s',
-          seen.facts #>> '{run,status}', seen.facts #>> '{run,seen}', seen.facts #>> '{run,attempts_written}')
+            seen.facts #>> '{run,status}', seen.facts #>> '{run,seen}', seen.facts #>> '{run,attempts_written}')
+          || coalesce(format('; a delivery answers %s', seen.facts ->> 'delivery'), '')
         else 'not asked: a gate is open, or there is no worker'
       end
     from seen

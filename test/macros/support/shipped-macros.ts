@@ -12,12 +12,21 @@ export type ShippedMacro =
   | 'event-worker'
   | 'worker-live-dry-run'
   | 'disable-outbound'
-  | 'disable-outbound-fully';
+  | 'disable-outbound-fully'
+  | 'delivery-seam'
+  | 'delivery-live'
+  | 'durable-live-route';
 export type Handle = Awaited<ReturnType<TestEngine['start']>>;
 
 /** Quick where the manifest takes its time, and otherwise as it ships. */
 const QUICK: Readonly<Partial<Record<ShippedMacro, Readonly<Record<string, string>>>>> = {
   'worker-live-dry-run': { 'observe.window': '3s', 'observe.interval': '250ms' },
+  'durable-live-route': {
+    'observe-routing.window': '3s',
+    'observe-routing.interval': '250ms',
+    'observe-delivery.window': '3s',
+    'observe-delivery.interval': '250ms',
+  },
 };
 
 /** A window in which what runs beside it comes back after its worker was lost, as in the one that ships. */
