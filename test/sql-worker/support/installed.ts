@@ -47,7 +47,8 @@ export function undoOf(path: string): string {
     .replace('iu-core/functions/', 'iu-core/rollback/functions/');
 }
 
-const LEVELS = {
+/** The files of each level, in the order in which they are applied. */
+export const LEVELS = {
   outbox: BASE_FILES,
   inert: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES],
   live: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE],
