@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { programDirs } from './program-dirs.ts';
+import { serverEnvironment } from './server-environment.ts';
 
 const run = promisify(execFile);
 
@@ -19,7 +20,10 @@ export async function findPgDumps(env: NodeJS.ProcessEnv = process.env): Promise
   for (const binDir of programDirs('pg_dump', env)) {
     if (!existsSync(join(binDir, 'pg_dump')) || !existsSync(join(binDir, 'pg_restore'))) continue;
     try {
-      const { stdout } = await run(join(binDir, 'pg_dump'), ['--version'], { timeout: 10_000 });
+      const { stdout } = await run(join(binDir, 'pg_dump'), ['--version'], {
+        timeout: 10_000,
+        env: serverEnvironment(),
+      });
       const version = /\(PostgreSQL\) (\d+(?:\.\d+)?)/.exec(stdout)?.[1];
       if (version !== undefined) found.push({ binDir, version, major: Number.parseInt(version, 10) });
     } catch {}

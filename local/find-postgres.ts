@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { programDirs } from './program-dirs.ts';
+import { serverEnvironment } from './server-environment.ts';
 
 const run = promisify(execFile);
 
@@ -66,7 +67,12 @@ export async function findEmbeddedPostgres(env: NodeJS.ProcessEnv = process.env)
 async function programsIn(binDir: string, rung: 'local' | 'embedded'): Promise<PostgresPrograms | string> {
   let printed: string;
   try {
-    printed = (await run(join(binDir, 'postgres'), ['--version'], { timeout: 10_000 })).stdout;
+    printed = (
+      await run(join(binDir, 'postgres'), ['--version'], {
+        timeout: 10_000,
+        env: serverEnvironment(),
+      })
+    ).stdout;
   } catch (error) {
     return `postgres --version failed (${error instanceof Error ? error.message.split('\n')[0] : error})`;
   }

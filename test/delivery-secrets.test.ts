@@ -250,6 +250,7 @@ async function peopleLook(): Promise<void> {
   const malformed = `postgresql://${USER}:${PLANTED.WRONG_PASSWORD}@127.0.0.1:port/nowhere`;
   const vector = 'route test vector_ok --payload {"text":"ok"}';
   const runs = [
+    () => sluice('npm packages', 'doctor'),
     () => sluice('.html', 'macro report 1'),
     () => sluice('hook_commanded', 'route list'),
     () => sluice('http_401', 'route show hook_401'),
