@@ -42,7 +42,11 @@ describe.each([15, 18] as const)('races on PostgreSQL %i', (major) => {
   test.each(controls)('without %s: other than %s', { timeout: 60_000 }, async (_, spec, mutation) => {
     const { url, client } = await cluster.freshDatabase();
     await mutate(client, mutation);
-    const printed = await playSpec(url, specText(spec));
+    // A spec whose next permutation cannot even be set up any more shows it, too.
+    const printed = await playSpec(url, specText(spec)).catch((error: Error) => {
+      if (!error.message.startsWith('isolationtester ended with 1:')) throw error;
+      return error.message;
+    });
     expect(firstDifference(printed, expectedText(spec))).toBeDefined();
   });
 });

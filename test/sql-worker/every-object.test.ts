@@ -5,7 +5,12 @@ import { ask } from './support/worker.ts';
 
 const OURS = `n.nspname = 'public'`;
 
-describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
+describe.each([
+  [15, 'live'],
+  [15, 'delivering'],
+  [18, 'live'],
+  [18, 'delivering'],
+] as const)('every object on PostgreSQL %i, %s', (major, level) => {
   let client: pg.Client;
   const names = (sql: string) =>
     ask<string[] | null>(
@@ -13,7 +18,7 @@ describe.each([15, 18] as const)('every object on PostgreSQL %i', (major) => {
       `select array_agg(name order by name) as answer from (${sql}) as found (name)`,
     );
   beforeAll(async () => {
-    client = await (await installed(major, 'live')).connect();
+    client = await (await installed(major, level)).connect();
   });
 
   const UNPINNED = `select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace

@@ -99,7 +99,7 @@ begin
           (
             select iu_route_delivery.route_code
             from iu_route_delivery
-            order by iu_route_delivery.route_code
+            order by iu_route_delivery.route_code || ''
             limit 1
           )
           union all
@@ -108,8 +108,8 @@ begin
           cross join lateral (
             select iu_route_delivery.route_code
             from iu_route_delivery
-            where iu_route_delivery.route_code > queued.route_code
-            order by iu_route_delivery.route_code
+            where iu_route_delivery.route_code || '' > queued.route_code
+            order by iu_route_delivery.route_code || ''
             limit 1
           ) as next_route
         ),
@@ -137,7 +137,7 @@ begin
           left join lateral (
             select iu_route_delivery.due_at
             from iu_route_delivery
-            where iu_route_delivery.route_code = queued.route_code
+            where iu_route_delivery.route_code || '' = queued.route_code
               and (iu_route_delivery.lease_token is null or iu_route_delivery.lease_token <> all (v_held))
             order by iu_route_delivery.due_at
             limit 1
@@ -245,9 +245,9 @@ begin
   return query
     with
       due as materialized (
-        select iu_route_delivery.event_id, iu_route_delivery.route_code
+        select iu_route_delivery.ctid as place
         from iu_route_delivery
-        where iu_route_delivery.route_code = p_route_code
+        where iu_route_delivery.route_code || '' = p_route_code
           and iu_route_delivery.due_at <= v_now
           and (
             iu_route_delivery.lease_token is null
@@ -271,8 +271,7 @@ begin
       body = case when iu_route_delivery.target_kind = v_route.target_kind then iu_route_delivery.body end,
       body_sha256 = case when iu_route_delivery.target_kind = v_route.target_kind then iu_route_delivery.body_sha256 end
     from due
-    where iu_route_delivery.event_id = due.event_id
-      and iu_route_delivery.route_code = due.route_code
+    where iu_route_delivery.ctid = due.place
     returning
       iu_route_delivery.event_id,
       iu_route_delivery.attempt_no,
@@ -307,7 +306,7 @@ begin
   for v_row in
     select iu_route_delivery.*
     from iu_route_delivery
-    where iu_route_delivery.route_code = p_route_code
+    where iu_route_delivery.route_code || '' = p_route_code
       and (
         iu_route_delivery.lease_token is null
         or iu_route_delivery.lease_token <> all (v_held)

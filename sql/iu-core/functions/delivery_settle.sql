@@ -81,6 +81,7 @@ begin
       -- One look-up for each outcome: as a plain join it reads the whole queue of the route where the plan was made early.
       cross join lateral (
         select
+          iu_route_delivery.ctid as place,
           iu_route_delivery.event_id,
           iu_route_delivery.route_code,
           iu_route_delivery.worker_code,
@@ -126,10 +127,10 @@ begin
         or mine.next_state = 'done' and mine.attempt_no > 1
     ),
     gone as (
+      -- By their places: they are locked, and nobody moves them.
       delete from iu_route_delivery
       using mine
-      where iu_route_delivery.event_id = mine.event_id
-        and iu_route_delivery.route_code = mine.route_code
+      where iu_route_delivery.ctid = mine.place
         and mine.next_state <> 'again'
     ),
     kept as (
@@ -142,8 +143,7 @@ begin
         body = coalesce(iu_route_delivery.body, decode(mine.sent_body, 'base64')),
         body_sha256 = coalesce(iu_route_delivery.body_sha256, mine.sent_sha256)
       from mine
-      where iu_route_delivery.event_id = mine.event_id
-        and iu_route_delivery.route_code = mine.route_code
+      where iu_route_delivery.ctid = mine.place
         and mine.next_state = 'again'
     ),
     buried as (
@@ -155,9 +155,14 @@ begin
         -- An event that has been retired is replayed from its letter, and has one.
         coalesce(
           (
+            -- A range in the order of the ids is read from the index of the ids, also in a partition that was empty when the
+            -- plan was made.
             select to_jsonb(event_outbox)
             from event_outbox
-            where event_outbox.id = told.event_id
+            where event_outbox.id >= told.event_id
+              and event_outbox.id <= told.event_id
+            order by event_outbox.id
+            limit 1
           ),
           (
             select letter.event
@@ -184,17 +189,25 @@ begin
       where iu_route_dead_letter.state in ('open', 'parked')
     ),
     resolved as (
+      -- Looked up by a list of keys: joined, it reads every letter there is where the plan was made while there were none.
       update iu_route_dead_letter
       set
         state = 'resolved',
-        state_actor = coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code),
-        state_reason = coalesce(told.detail ->> 'reason', 'delivered'),
+        (state_actor, state_reason, last_attempt) = (
+          select
+            coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code),
+            coalesce(told.detail ->> 'reason', 'delivered'),
+            told.attempt
+          from told
+          where told.idempotency_key = iu_route_dead_letter.idempotency_key
+        ),
         state_at = clock_timestamp(),
-        replay_count = iu_route_dead_letter.replay_count + 1,
-        last_attempt = told.attempt
-      from told
-      where told.next_state = 'done'
-        and iu_route_dead_letter.idempotency_key = told.idempotency_key
+        replay_count = iu_route_dead_letter.replay_count + 1
+      where iu_route_dead_letter.idempotency_key = any (array(
+          select told.idempotency_key
+          from told
+          where told.next_state = 'done'
+        ))
         and iu_route_dead_letter.state in ('open', 'parked')
     )
   select
@@ -347,9 +360,9 @@ begin
   with
     -- Materialized: as a part of the join it may be run, and so may take rows, more than once.
     queued as materialized (
-      select iu_route_delivery.event_id, iu_route_delivery.route_code
+      select iu_route_delivery.ctid as place
       from iu_route_delivery
-      where iu_route_delivery.route_code = p_route_code
+      where iu_route_delivery.route_code || '' = p_route_code
         and (
           iu_route_delivery.lease_token is null
           or iu_route_delivery.lease_token <> all (v_held)
@@ -362,8 +375,7 @@ begin
     recalled as (
       delete from iu_route_delivery
       using queued
-      where iu_route_delivery.event_id = queued.event_id
-        and iu_route_delivery.route_code = queued.route_code
+      where iu_route_delivery.ctid = queued.place
       returning iu_route_delivery.*
     ),
     recorded as (
@@ -385,7 +397,7 @@ begin
     'still_queued', (
       select count(*)
       from iu_route_delivery
-      where iu_route_delivery.route_code = p_route_code
+      where iu_route_delivery.route_code || '' = p_route_code
     )
   );
 end

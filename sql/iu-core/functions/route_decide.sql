@@ -93,7 +93,7 @@ begin
           select
           from iu_route_delivery
           where iu_route_delivery.event_id = undecided.event_id
-            and iu_route_delivery.route_code || '' = undecided.route_code
+            and iu_route_delivery.route_code = undecided.route_code
             and iu_route_delivery.worker_code = p_worker_code
         )
     ),

@@ -150,7 +150,7 @@ begin
             select
             from iu_route_delivery
             where iu_route_delivery.event_id = claimed.id
-              and iu_route_delivery.route_code || '' = route.route_code
+              and iu_route_delivery.route_code = route.route_code
               and iu_route_delivery.worker_code = p_worker_code
             offset 0
           )
@@ -177,7 +177,7 @@ begin
         and (route.event_filter is null or fn_iu_route_takes(route.event_filter, claimed.payload))
       where not route.is_plain
         -- `offset 0` keeps these from becoming joins, which read the whole audit, or a partition that was empty when the plan
-        -- was made, from end to end; `|| ''` keeps the index of what is due out of a look-up by key.
+        -- was made, from end to end.
         and (
           not (select repeating.may_be_known from repeating)
           or not exists (
@@ -198,7 +198,7 @@ begin
             select
             from iu_route_delivery
             where iu_route_delivery.event_id = claimed.id
-              and iu_route_delivery.route_code || '' = route.route_code
+              and iu_route_delivery.route_code = route.route_code
               and iu_route_delivery.worker_code = p_worker_code
             offset 0
           )

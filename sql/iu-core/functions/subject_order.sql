@@ -42,8 +42,8 @@ create function fn_iu_route_prior(
 as $$
 -- does: the event that a route takes right before a place in its subject, and what became of it for a route and worker: done
 --       (or decided before the route was there), passed_over (a dead letter that the route skips, or that was discarded),
---       failed, blocked, held, queued for delivery (by whichever worker), or ahead (the cursor has not come to it). No row where there is none
---       before.
+--       failed (for this worker, or for the one that it left the event to), blocked, held, queued for delivery (by whichever
+--       worker), or ahead (the cursor has not come to it). No row where there is none before.
 -- called by: fn_iu_route_worker_pass, fn_iu_route_held_release, fn_iu_route_blocked_release.
 -- locks: none.
 -- raises: nothing.
@@ -78,8 +78,17 @@ select
       select
       from iu_route_delivery
       where iu_route_delivery.event_id = prior.id
-        and iu_route_delivery.route_code || '' = p_route_code
+        and iu_route_delivery.route_code = p_route_code
     ) then 'queued'
+    -- Left to another worker, and its letter now.
+    when newest.decision = 'skipped' and p_after_dead_letter <> 'skip' and exists (
+      select
+      from iu_route_dead_letter
+      where iu_route_dead_letter.idempotency_key > prior.id::text || ':' || p_route_code || ':'
+        and iu_route_dead_letter.idempotency_key < prior.id::text || ':' || p_route_code || ';'
+        and iu_route_dead_letter.worker_code <> p_worker_code
+        and iu_route_dead_letter.state in ('open', 'parked')
+    ) then 'failed'
     when newest.decision in ('dry_run', 'sent', 'skipped') then 'done'
     when newest.decision = 'blocked' then 'blocked'
     when newest.decision = 'failed' then case

@@ -6,16 +6,22 @@ import { findEmbeddedPostgres, findLocalPostgres } from '../../../local/find-pos
 import { reachableBinDir } from '../../../local/reachable-programs.ts';
 import { startCluster, stopCluster } from '../../../local/start-cluster.ts';
 import { unprivilegedUser } from '../../../local/unprivileged-user.ts';
-import { BASE_FILES, ENABLE, UNIT_FILES, WORKER_FILES } from '../../sql-worker/support/installed.ts';
+import {
+  BASE_FILES,
+  ENABLE,
+  SEAM_FILES,
+  UNIT_FILES,
+  WORKER_FILES,
+} from '../../sql-worker/support/installed.ts';
 import { applyFile, textOf } from '../../sql-worker/support/run-file.ts';
 import { recordServer } from '../../support/abandoned-runs.ts';
 import { harness } from '../../support/harness.ts';
 
-const TEMPLATE = 'worker_live';
+const TEMPLATE = 'worker_delivering';
 const DATABASE = 'race';
 
 export interface RaceCluster {
-  /** A fresh database with IU Core live and the words of the specs, in place of the one before. */
+  /** A fresh database with IU Core live, its delivery seam built, and the words of the specs, in place of the one before. */
   freshDatabase(): Promise<{ readonly url: string; readonly client: pg.Client }>;
   stop(): Promise<void>;
 }
@@ -75,7 +81,8 @@ async function buildTemplate(admin: pg.Client, connect: (name: string) => Promis
   await admin.query(`create database ${TEMPLATE}_draft template template0`);
   const client = await connect(`${TEMPLATE}_draft`);
   try {
-    for (const path of [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE]) await applyFile(client, path);
+    for (const path of [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE, ...SEAM_FILES])
+      await applyFile(client, path);
     await client.query(textOf('test/races/support/words.sql'));
   } finally {
     await client.end();

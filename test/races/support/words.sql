@@ -43,19 +43,38 @@ $$;
 create procedure race.start()
   language plpgsql
 as $$
--- does: lets a permutation begin: gates open, the route as installed, nothing left to claim.
+-- does: lets a permutation begin: gates open but that of deliveries, the route as installed, nothing left to claim,
+--       nothing queued.
+declare
+  v_cursor_code text;
 begin
   update dot_config
-  set value = 'true'
-  where dot_config.key in ('iu_core.outbound_enabled', 'iu_core.route_worker_enabled');
+  set value = case dot_config.key
+    when 'iu_core.delivery_enabled' then 'false'
+    when 'iu_core.delivery_live_routes' then ''
+    else 'true'
+  end
+  where dot_config.key in (
+    'iu_core.outbound_enabled', 'iu_core.route_worker_enabled', 'iu_core.delivery_enabled', 'iu_core.delivery_live_routes');
   update iu_outbound_route
   set
     event_filter = null,
     dry_run = true,
-    ordered_by_subject = false
+    ordered_by_subject = false,
+    target_kind = 'workflow',
+    target_ref = 'iu-version-applied'
   where iu_outbound_route.route_code = 'iu_version_applied';
-  while (fn_iu_route_worker_run('iu_outbound_default', 1000) ->> 'seen')::integer > 0 loop
-    null;
+  update iu_route_lease
+  set leased_until = '-infinity';
+  perform fn_iu_route_delivery_recall('iu_version_applied', 1000, 'a race', 'the next permutation');
+  delete from iu_route_breaker;
+  for v_cursor_code in
+    select iu_route_worker_cursor.cursor_code
+    from iu_route_worker_cursor
+  loop
+    while (fn_iu_route_worker_run(v_cursor_code, 1000) ->> 'seen')::integer > 0 loop
+      null;
+    end loop;
   end loop;
   delete from race.permutation;
   insert into race.permutation (began_at)
@@ -77,7 +96,9 @@ create procedure race.block()
 as $$
 -- does: makes the route live behind a closed delivery gate: what is routed from here on is blocked.
 begin
-  alter table iu_outbound_route drop constraint if exists iu_outbound_route_safe_chk;
+  update dot_config
+  set value = 'iu_version_applied'
+  where dot_config.key = 'iu_core.delivery_live_routes';
   update iu_outbound_route
   set dry_run = false
   where iu_outbound_route.route_code = 'iu_version_applied';
@@ -282,3 +303,215 @@ values (
   fn_iu_uuid_v7_at('2020-01-01 12:00+00'), 'iu', 'version_applied', p_label,
   jsonb_build_object('label', p_label), 'a race')
 $$;
+
+create procedure race.deliver()
+  language plpgsql
+as $$
+-- does: makes the route live behind an open delivery gate: what is routed from here on is queued.
+begin
+  update dot_config
+  set value = 'true'
+  where dot_config.key = 'iu_core.delivery_enabled';
+  call race.block();
+end
+$$;
+
+create procedure race.beside()
+  language sql
+as $$
+-- does: registers a second worker.
+insert into iu_route_worker_cursor (cursor_code)
+values ('beside')
+on conflict do nothing
+$$;
+
+create procedure race.queue_each(variadic p_labels text[])
+  language plpgsql
+as $$
+-- does: makes the route live and queues one event for each label.
+begin
+  call race.deliver();
+  call race.emit_each(variadic p_labels);
+end
+$$;
+
+create function race.claim(p_limit integer default 100)
+  returns table (event text, tries integer)
+  language plpgsql
+  volatile
+as $$
+-- does: one claim of deliveries, whose lease the session keeps in mind.
+declare
+  v_token constant uuid := gen_random_uuid();
+  v_event_ids uuid[];
+begin
+  select coalesce(array_agg(claimed.event_id), '{}')
+  into v_event_ids
+  from fn_iu_route_delivery_claim(
+    'iu_version_applied', p_limit, 60000, v_token, current_setting('application_name')) as claimed;
+  perform
+    set_config('race.token', v_token::text, false),
+    set_config('race.event_ids', v_event_ids::text, false);
+  return query
+  select event_outbox.payload ->> 'label', iu_route_delivery.tries
+  from iu_route_delivery
+  join event_outbox on event_outbox.id = iu_route_delivery.event_id
+  where iu_route_delivery.event_id = any (v_event_ids)
+  order by event_outbox.id;
+end
+$$;
+
+create function race.settle(p_status text default 'sent')
+  returns table (settled integer, refused integer, breaker text)
+  language plpgsql
+  volatile
+as $$
+-- does: settles what the session claimed last, all in one way.
+declare
+  v_answer constant jsonb := fn_iu_route_delivery_settle(
+    'iu_version_applied',
+    current_setting('race.token')::uuid,
+    (
+      select jsonb_agg(jsonb_build_object(
+        'event_id', claimed.event_id,
+        'status', p_status,
+        'delivered', p_status = 'sent',
+        'retry_ms', case when p_status = 'failed' then 0 end))
+      from unnest(current_setting('race.event_ids')::uuid[]) as claimed (event_id)
+    ));
+begin
+  return query
+  select (v_answer ->> 'settled')::integer, (v_answer ->> 'refused')::integer, v_answer ->> 'breaker';
+end
+$$;
+
+create view race.queue as
+-- What is queued, and whose lease holds it.
+select
+  event_outbox.payload ->> 'label' as event,
+  iu_route_delivery.worker_code as worker,
+  iu_route_delivery.attempt_no,
+  iu_route_lease.leased_by
+from iu_route_delivery
+join event_outbox on event_outbox.id = iu_route_delivery.event_id
+left join iu_route_lease
+  on iu_route_lease.lease_token = iu_route_delivery.lease_token
+  and iu_route_lease.leased_until > clock_timestamp()
+order by event_outbox.id;
+
+create procedure race.end_leases()
+  language sql
+as $$
+-- does: lets every lease be over.
+update iu_route_lease
+set leased_until = '-infinity'
+$$;
+
+create procedure race.open_breaker()
+  language sql
+as $$
+-- does: opens the breaker of the route; its probe may go now.
+insert into iu_route_breaker (route_code, state, wait_seconds, opened_at, probe_at)
+values ('iu_version_applied', 'open', 30, clock_timestamp(), clock_timestamp())
+$$;
+
+create procedure race.look_slowly()
+  language sql
+as $$
+-- does: lets each session that looks for the leases that are held wait after it has looked, as long as somebody stops it
+--       (race.stop).
+create or replace function fn_iu_route_leases_held(p_route_code text)
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = public, pg_temp
+as $look$
+declare
+  v_held constant uuid[] := (
+    select coalesce(array_agg(iu_route_lease.lease_token), '{}')
+    from iu_route_lease
+    where iu_route_lease.leased_until > clock_timestamp()
+  );
+begin
+  perform pg_advisory_xact_lock_shared(hashtext(current_setting('application_name')));
+  return v_held;
+end
+$look$;
+$$;
+
+create function race.stop(p_session text)
+  returns text
+  language sql
+  volatile
+as $$
+-- does: stops a session where it looks slowly, until race.go.
+select p_session
+from pg_advisory_lock(hashtext('race/' || p_session))
+$$;
+
+create function race.go(p_session text)
+  returns text
+  language sql
+  volatile
+as $$
+-- does: lets a session go on that race.stop stopped.
+select p_session
+where pg_advisory_unlock(hashtext('race/' || p_session))
+$$;
+
+do $$
+begin
+  create role race_application nologin;
+exception
+  when duplicate_object then
+    null;
+end
+$$;
+create schema race_application authorization race_application;
+grant usage on schema race_application to iu_core_owner;
+
+create table race_application.effect (
+  effect_no bigserial primary key,
+  event text not null,
+  happened_at timestamptz not null default clock_timestamp()
+);
+comment on table race_application.effect is 'What the function of a sql_function route has done.';
+alter table race_application.effect owner to race_application;
+
+create function race_application.take(request jsonb)
+  returns jsonb
+  language sql
+  security definer
+  set search_path = race_application, pg_temp
+as $$
+-- does: the target of a sql_function route: writes an effect, and answers null for sent.
+insert into race_application.effect (event)
+values (request #>> '{safe_payload,label}')
+returning null::jsonb
+$$;
+alter function race_application.take(jsonb) owner to race_application;
+
+create procedure race.call_each(variadic p_labels text[])
+  language plpgsql
+as $$
+-- does: makes the route live with a function as its target, and writes one event for each label.
+begin
+  update dot_config
+  set value = 'race_application.take'
+  where dot_config.key = 'iu_core.delivery_functions';
+  update iu_outbound_route
+  set
+    target_kind = 'sql_function',
+    target_ref = 'race_application.take'
+  where iu_outbound_route.route_code = 'iu_version_applied';
+  call race.queue_each(variadic p_labels);
+end
+$$;
+
+create view race.effects as
+-- The effects of this permutation.
+select effect.event, count(*) as times
+from race_application.effect
+join race.permutation on effect.happened_at >= permutation.began_at
+group by effect.event
+order by effect.event;
