@@ -98,6 +98,7 @@ begin
     round(max(extract(epoch from clock_timestamp() - behind.oldest_unsettled_at))::numeric, 3),
     jsonb_agg(jsonb_build_object(
       'cursor_code', behind.cursor_code,
+      'paused_because', behind.paused_because,
       'backlog', behind.events,
       'cursor_event_id', behind.cursor_event_id,
       'cursor_created_at', behind.cursor_created_at,
