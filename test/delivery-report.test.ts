@@ -271,7 +271,7 @@ test('a record that was moved away begins anew', async () => {
 
 test('what the route does not allow is refused: too large an entry, an unknown key, a try that has ended', async () => {
   const target = reportTarget({ dir });
-  const large = aRequest({ payload: 'x'.repeat(300_000) });
+  const large = aRequest({ payload: 'x'.repeat(600_000) });
   expect((await target.deliver(large, aTry())).failure).toMatchObject({
     code: 'payload_too_large',
     mayRetry: false,

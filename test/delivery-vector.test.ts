@@ -298,7 +298,7 @@ test('a text that is missing, empty, no text or too long is refused before anyth
   }
   const inherited = requestFor({ payload: { a: 1 } });
   expect((await target.deliver(inherited, aTry({ text_path: '__proto__.x' }))).status).toBe('failed');
-  expect((await target.deliver(piece('x'.repeat(300_000)), aTry())).failure).toMatchObject({
+  expect((await target.deliver(piece('x'.repeat(600_000)), aTry())).failure).toMatchObject({
     code: 'payload_too_large',
     mayRetry: false,
   });

@@ -200,7 +200,7 @@ test('events start nothing on the task queues of sluice itself', async () => {
 });
 
 test('what the route does not allow is refused', async () => {
-  const large = requestFor('Echo', { payload: 'x'.repeat(300_000) });
+  const large = requestFor('Echo', { payload: 'x'.repeat(600_000) });
   expect((await target.deliver(large, aTry())).failure).toMatchObject({
     code: 'payload_too_large',
     mayRetry: false,
