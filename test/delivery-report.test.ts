@@ -276,7 +276,7 @@ test('what the route does not allow is refused: too large an entry, an unknown k
     code: 'payload_too_large',
     mayRetry: false,
   });
-  expect((await target.deliver(large, aTry({ max_body_bytes: 400_000 }))).status).toBe('sent');
+  expect((await target.deliver(large, aTry({ max_body_bytes: 700_000 }))).status).toBe('sent');
   expect((await target.deliver(aRequest(), aTry({ max_bytes: 1 }))).failure).toMatchObject({
     code: 'request_invalid',
     mayRetry: false,
