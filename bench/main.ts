@@ -6,6 +6,8 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<{ run: (rounds: number) 
   macro: () => import('./macro.ts'),
   drain: () => import('./drain.ts'),
   backlog: () => import('./backlog.ts'),
+  delivery: () => import('./delivery.ts'),
+  'dead-endpoint': () => import('./dead-endpoint.ts'),
 };
 
 const words = process.argv.slice(2);

@@ -1,5 +1,6 @@
 import { sayCount, sayNumber } from '../../evidence/say-quantity.ts';
 import { pointsOf } from './draw-backlog.ts';
+import { POSTERS } from './draw-delivery.ts';
 import { CONTESTANTS } from './draw-drain.ts';
 import type { Result } from './result.ts';
 
@@ -52,6 +53,64 @@ export function backlogTable(result: Result): string {
     costs,
     growth,
     ...(held === undefined ? [] : [heldTable(held)]),
+    `(${about} ${machine(settings)})`,
+  ].join('\n\n');
+}
+
+/** The rates of `bench delivery`, fastest first, with the CPU time of each POST, and what made them. */
+export function deliveryTable({ median, ratios, rounds, settings }: Result): string {
+  const rows = Object.entries(median)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, rate]) => [
+      POSTERS[name] ?? name,
+      name === 'bare' ? '' : versionOf(settings, name),
+      sayCount(Number(settings[`${name}.concurrency`])),
+      sayCount(Math.round(rate)),
+      name === 'delivery' ? '' : two(ratios[name]),
+      sayCount(Number(settings[`${name}.nodeMicros`])),
+      name === 'bare' ? '' : sayCount(Number(settings[`${name}.postgresMicros`])),
+    ]);
+  const about = `${sayCount(Number(settings.events))} POSTs each, bodies of ${settings.bodyBytes} bytes, median of ${sayNumber(rounds.length, 'round')}.`;
+  const head = [
+    '',
+    'version',
+    '-in flight',
+    '-POSTs per second',
+    '-delivery ÷ it',
+    '-CPU µs, Node',
+    '-CPU µs, PostgreSQL',
+  ];
+  return [table([head, ...rows]), `(${about} ${machine(settings)})`].join('\n\n');
+}
+
+/** The samples of `bench delivery --memory`. */
+export function memoryTable({ rounds: samples, ratios, settings }: Result): string {
+  const rows = samples.map(({ deliveries, rssMb, heapMb, buffersMb, perSecond }) => [
+    sayCount(Number(deliveries)),
+    two(rssMb),
+    two(heapMb),
+    two(buffersMb),
+    sayCount(Number(perSecond)),
+  ]);
+  const head = ['-deliveries', '-resident, MiB', '-heap in use, MiB', '-buffers, MiB', '-per second'];
+  const growth = `Last three samples ÷ first three: resident ${two(ratios.rss)}, heap ${two(ratios.heap)}.`;
+  return [table([head, ...rows]), `(${growth} ${machine(settings)})`].join('\n\n');
+}
+
+/** The rates of `bench dead-endpoint`. */
+export function deadEndpointTable({ median, ratios, rounds, settings }: Result): string {
+  const count = (name: string) => sayCount(Number(settings[name]));
+  const about = `${count('events')} events of the healthy route, median of ${sayNumber(rounds.length, 'round')}; tries of dead deliveries before their breakers opened: at most ${count('deadTriesAtMost')} of ${sayCount(Number(settings.deadRoutes) * Number(settings.deadEvents))}.`;
+  return [
+    table([
+      ['deliveries per second of a healthy route', '-'],
+      ['alone', sayCount(Math.round(Number(median.alone)))],
+      [
+        `beside ${count('deadRoutes')} dead routes with ${count('deadEvents')} due events each`,
+        sayCount(Math.round(Number(median.beside))),
+      ],
+      ['beside ÷ alone', two(ratios.alone)],
+    ]),
     `(${about} ${machine(settings)})`,
   ].join('\n\n');
 }
