@@ -234,10 +234,16 @@ begin
           order by in_row.subject_seq
         ) as must_wait
       from in_row
-      left join lateral fn_iu_route_prior(
-        p_worker_code, in_row.route_code, in_row.event_type, in_row.event_filter, in_row.after_dead_letter,
-        in_row.event_domain, in_row.event_subject, in_row.subject_seq) as prior
-        on in_row.is_ordered and in_row.follows is not true
+      -- As a condition of the join it would be asked after the function was called, for every event of every route.
+      left join lateral (
+        select found.event_id, found.state
+        from fn_iu_route_prior(
+          p_worker_code, in_row.route_code, in_row.event_type, in_row.event_filter, in_row.after_dead_letter,
+          in_row.event_domain, in_row.event_subject, in_row.subject_seq) as found
+        where in_row.is_ordered
+          and in_row.follows is not true
+        offset 0
+      ) as prior on true
     ),
     kept_back as (
       insert into iu_route_held (worker_code, route_code, event_domain, event_subject, subject_seq, event_id)

@@ -175,7 +175,7 @@ create table iu_route_delivery (
   constraint request_is_an_object check (jsonb_typeof(request) = 'object'),
   constraint detail_is_an_object check (jsonb_typeof(detail) = 'object'),
   constraint a_frozen_body_has_its_hash check (body is null or body_sha256 is not null)
-) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
+) with (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 -- Over an expression: else a plan that was made while the table was empty looks one delivery up here, by its route, and reads
 -- through everything that is queued for it.
 create index iu_route_delivery_due on iu_route_delivery ((route_code || ''), due_at);
