@@ -45,7 +45,9 @@ with
   pinned as (
     select
       p.oid::regprocedure::text as object,
-      coalesce(p.proconfig, '{}') @> array['search_path=' || quote_ident(current_schema()) || ', pg_temp'] as is_pinned,
+      coalesce(p.proconfig, '{}') @> array['search_path=' || quote_ident(current_schema()) || ', pg_temp']
+        -- Becomes part of the statement that calls it, and qualifies every name instead.
+        or p.proname = 'fn_iu_delivery_request' and not p.prosecdef as is_pinned,
       coalesce(has_function_privilege('public', p.oid, 'execute'), true) as is_public
     from pg_proc as p
     where p.pronamespace = to_regnamespace(quote_ident(current_schema()))
