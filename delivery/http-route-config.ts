@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { strictObject } from '../config/strict-object.ts';
+import { commonRouteConfig } from './common-route-config.ts';
 import { firstFault } from './first-fault.ts';
 import { headerFault } from './header-fault.ts';
-import { type RouteRetry, routeRetrySchema } from './route-retry.ts';
+import type { RouteRetry } from './route-retry.ts';
 
 /** What the config of a route says about its HTTP requests, with what is not said filled in. */
 export interface HttpRouteConfig {
@@ -45,12 +46,9 @@ const signingSecrets = z
   .refine((names) => new Set(names).size === names.length, 'The same secret is named twice');
 
 const common = {
+  ...commonRouteConfig,
   allow_http: z.boolean().default(false),
-  timeout_ms: z.int().min(100).max(60_000).default(15_000),
-  max_body_bytes: z.int().min(1).max(16_777_216).default(524_288),
   headers: headers.default({}),
-  retry: routeRetrySchema,
-  ordered: z.boolean().optional(),
 };
 
 const SCHEMAS = {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { strictObject } from '../config/strict-object.ts';
+import { commonRouteConfig } from './common-route-config.ts';
 import { firstFault } from './first-fault.ts';
-import { routeRetrySchema } from './route-retry.ts';
 import { readTextPath, type TextPath } from './vector/text-path.ts';
 
 /** What the config of a route to a workflow, a report or a vector table says, with what is not said filled in. */
@@ -13,13 +13,6 @@ export interface RouteLimits {
   /** Where the text to embed is in the payload; empty for kinds that embed nothing. */
   readonly textPath: TextPath;
 }
-
-const common = {
-  timeout_ms: z.int().min(100).max(60_000).default(15_000),
-  max_body_bytes: z.int().min(1).max(16_777_216).default(524_288),
-  retry: routeRetrySchema,
-  ordered: z.boolean().optional(),
-};
 
 const textPath = z
   .string()
@@ -36,12 +29,12 @@ const limitsOf = (data: { timeout_ms: number; max_body_bytes: number }, path: Te
   maxBodyBytes: data.max_body_bytes,
   textPath: path,
 });
-const plain = strictObject(common).transform((data) => limitsOf(data, []));
+const plain = strictObject(commonRouteConfig).transform((data) => limitsOf(data, []));
 
 const SCHEMAS = {
   workflow: plain,
   report: plain,
-  vector: strictObject({ ...common, text_path: textPath }).transform((data) =>
+  vector: strictObject({ ...commonRouteConfig, text_path: textPath }).transform((data) =>
     limitsOf(data, data.text_path),
   ),
 };
