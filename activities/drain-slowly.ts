@@ -1,8 +1,9 @@
 import type pg from 'pg';
 import { SQLSTATES } from '../contracts/sqlstates.ts';
+import { sqlstateOf } from '../target/sqlstate-of.ts';
 import { askFunction } from './ask-function.ts';
 import type { BatchOptions, Transact, WorkerRun } from './drain-once.ts';
-import { isStatementTimeout, repeatLostTransaction, sqlstateOf } from './repeat-lost-transaction.ts';
+import { isStatementTimeout, repeatLostTransaction } from './repeat-lost-transaction.ts';
 
 /** Events of one transaction at most. */
 const EVENTS_PER_TRANSACTION = 100;

@@ -1,14 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
 import { SluiceError } from '../contracts/error-codes.ts';
 import { mapDatabaseError } from '../target/map-database-error.ts';
+import { LOST_AGAINST_ANOTHER, sqlstateOf } from '../target/sqlstate-of.ts';
 
 /** How often a transaction is tried that lost against another one. */
 export const TRANSACTION_TRIES = 5;
 /** The first pause between two tries, in milliseconds; it doubles, and half of it is left to chance. */
 const FIRST_PAUSE_MS = 50;
-/** Serialization failure, deadlock, lock timeout. */
-const LOST_AGAINST_ANOTHER = new Set(['40001', '40P01', '55P03']);
 
 export interface Repetition {
   /** For errors: what is being done. */
@@ -51,11 +49,6 @@ export function isStatementTimeout(error: unknown, tookMs: number, timeoutMs: nu
   if (sqlstateOf(error) !== '57014' || timeoutMs === 0) return false;
   const message = error instanceof Error ? error.message : '';
   return tookMs >= timeoutMs && !message.includes('user request');
-}
-
-/** SQLSTATE of what the server answered; empty for an error of the connection or of this program. */
-export function sqlstateOf(error: unknown): string {
-  return error instanceof pg.DatabaseError ? (error.code ?? '') : '';
 }
 
 function givenUp(error: unknown, doing: string): SluiceError {

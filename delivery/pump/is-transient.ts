@@ -1,14 +1,14 @@
-import pg from 'pg';
+import { LOST_AGAINST_ANOTHER, sqlstateOf } from '../../target/sqlstate-of.ts';
 
-/** Serialization failure, deadlock, lock timeout, statement timeout. */
-const TRANSIENT = new Set(['40001', '40P01', '55P03', '57014']);
+const STATEMENT_TIMEOUT = '57014';
 
 /** Whether a transaction was rolled back for a reason that is gone another time. */
 export function isTransient(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && TRANSIENT.has(error.code ?? '');
+  const sqlstate = sqlstateOf(error);
+  return LOST_AGAINST_ANOTHER.has(sqlstate) || sqlstate === STATEMENT_TIMEOUT;
 }
 
 /** Whether the database refused what a statement held, and would refuse it again. */
 export function isRefusedData(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && /^2[23]/.test(error.code ?? '');
+  return /^2[23]/.test(sqlstateOf(error));
 }
