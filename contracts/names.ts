@@ -18,11 +18,18 @@ export const UNDO_WORKFLOW_TYPE = 'undoMacro';
 export const DRAIN_WORKFLOW_TYPE = 'drain';
 export const DELIVER_WORKFLOW_TYPE = 'deliver';
 export const RETENTION_WORKFLOW_TYPE = 'retention';
+export const REPLAY_WORKFLOW_TYPE = 'replayDeadLetters';
+export const REPLAY_BY_POLICY_WORKFLOW_TYPE = 'replayByPolicy';
 
 /** Workflows that a `run` step or the workflow beside an observe window may name; the worker registers each. */
-export const PACKAGE_WORKFLOWS = [DRAIN_WORKFLOW_TYPE, DELIVER_WORKFLOW_TYPE] as const;
+export const PACKAGE_WORKFLOWS = [DRAIN_WORKFLOW_TYPE, DELIVER_WORKFLOW_TYPE, REPLAY_WORKFLOW_TYPE] as const;
 
 /** One macro at a time per database: the id names the target, so the server refuses a second open run. */
 export function macroWorkflowId(target: string): string {
   return `macro/${target}`;
+}
+
+/** One replay of a plan at a time: the server refuses a second open run. */
+export function replayWorkflowId(target: string, planHash: string): string {
+  return `replay/${target}/${planHash.slice(0, 16)}`;
 }

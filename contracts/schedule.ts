@@ -1,9 +1,10 @@
 import type { DeliverInput } from './deliver.ts';
 import type { DrainInput } from './drain.ts';
+import type { ReplayByPolicyInput } from './replay.ts';
 import type { RetentionInput } from './retention.ts';
 
 /** Schedules that `sluice schedule` keeps, one of each for a target. */
-export const SCHEDULE_NAMES = ['drain', 'deliver', 'retention'] as const;
+export const SCHEDULE_NAMES = ['drain', 'deliver', 'retention', 'replay'] as const;
 export type ScheduleName = (typeof SCHEDULE_NAMES)[number];
 
 /** Id of a schedule in Temporal. */
@@ -23,7 +24,8 @@ export interface ScheduleRequest {
   readonly start:
     | { readonly name: 'drain'; readonly input: DrainInput }
     | { readonly name: 'deliver'; readonly input: DeliverInput }
-    | { readonly name: 'retention'; readonly input: RetentionInput };
+    | { readonly name: 'retention'; readonly input: RetentionInput }
+    | { readonly name: 'replay'; readonly input: ReplayByPolicyInput };
 }
 
 /** How often each starts where nobody says otherwise, and how late a start may be made up for. */
@@ -33,4 +35,5 @@ export const SCHEDULE_DEFAULTS: Readonly<
   drain: { everyMs: 10_000, jitterMs: 1_000, catchupMs: 30_000 },
   deliver: { everyMs: 10_000, jitterMs: 1_000, catchupMs: 30_000 },
   retention: { everyMs: 86_400_000, jitterMs: 600_000, catchupMs: 3_600_000 },
+  replay: { everyMs: 300_000, jitterMs: 10_000, catchupMs: 30_000 },
 };

@@ -21,4 +21,6 @@ export const SQLSTATES = {
   runNotAllowed: 'SL008',
   /** The function of a sql_function target answered `failed`, or no valid outcome. */
   targetFailed: 'SL009',
+  /** A replay that may not be planned, begin or go on; the error's DETAIL is JSON with `code` and what it is about. */
+  replayRefused: 'SL010',
 } as const;

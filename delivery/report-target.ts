@@ -1,13 +1,16 @@
-import { access, constants, lstat, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { access, constants } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { SluiceError } from '../contracts/error-codes.ts';
-import { failed, sent } from './delivery-outcome.ts';
+import { type DeliveryFailure, failed, sent } from './delivery-outcome.ts';
+import type { DeliveryRequest } from './delivery-request.ts';
 import type { DeliveryTarget } from './delivery-target.ts';
 import { GroupCommit } from './report/group-commit.ts';
+import { isThere, nearestFolder } from './report/nearest-folder.ts';
 import { type ReportLine, reportLine } from './report/report-entry.ts';
-import { ReportFault, reportFailure } from './report/report-fault.ts';
+import { reportFailure } from './report/report-fault.ts';
 import { type AppendedEntry, ReportFile } from './report/report-file.ts';
-import { routeLimits } from './route-limits.ts';
+import { tryReportOut } from './report/try-report-out.ts';
+import { type RouteLimits, routeLimits } from './route-limits.ts';
 import { TryEnded, withinTry } from './within-try.ts';
 
 const KIND = 'report';
@@ -20,64 +23,75 @@ export interface ReportTargetSettings {
   readonly dir: string;
 }
 
+interface OpenReport {
+  readonly file: ReportFile;
+  readonly commits: GroupCommit<ReportLine, AppendedEntry>;
+}
+
 /**
  * Appends events to the report that `target_ref` names: a line of `<name>.jsonl`, once for each idempotency key, and a
  * section of `<name>.md`, which is made from it. What comes at the same time shares one sync.
  */
 export function reportTarget({ dir }: ReportTargetSettings): DeliveryTarget {
   const folder = resolve(dir);
-  const reports = new Map<string, GroupCommit<ReportLine, AppendedEntry>>();
+  const reports = new Map<string, OpenReport>();
   const reportOf = (name: string) => {
     const known = reports.get(name);
     if (known !== undefined) return known;
     const file = new ReportFile(folder, name);
-    const made = new GroupCommit((lines: readonly ReportLine[]) => file.append(lines), GROUP);
+    const made = {
+      file,
+      commits: new GroupCommit((lines: readonly ReportLine[]) => file.append(lines), GROUP),
+    };
     reports.set(name, made);
     return made;
   };
-  const refuse = (code: string, message: string, mayRetry = false) =>
-    failed(KIND, { code, message, mayRetry, retryAfterMs: null });
 
   return {
     kind: KIND,
     isBuilt: true,
 
-    fault(targetRef, config) {
-      const limits = routeLimits(KIND, config);
-      if (typeof limits === 'string') return `${limits}.`;
-      return NAME.test(targetRef) ? null : 'The name of a report is 1 to 64 of a-z, 0-9, _ and -.';
-    },
+    fault,
 
     async deliver(request, attempt) {
-      const limits = routeLimits(KIND, attempt.config);
-      if (typeof limits === 'string') return refuse('request_invalid', `${limits}.`);
-      const fault = this.fault(request.targetRef, attempt.config);
-      if (fault !== null) return refuse('target_ref_malformed', fault);
-      const item = reportLine(request, new Date());
-      if (item === null) return refuse('request_invalid', 'The payload of the event is no JSON.');
-      const bytes = item.bytes.length;
-      if (bytes > limits.maxBodyBytes) {
-        const message = `The entry has ${bytes} bytes, and the route allows ${limits.maxBodyBytes}.`;
-        return refuse('payload_too_large', message);
-      }
+      const prepared = prepare(request, attempt.config);
+      if ('code' in prepared) return failed(KIND, prepared);
+      const { item, limits } = prepared;
       try {
         const { line } = await withinTry({ signal: attempt.signal, timeoutMs: limits.timeoutMs }, (signal) =>
-          reportOf(request.targetRef).add({ item, bytes, signal }),
+          reportOf(request.targetRef).commits.add({ item, bytes: item.bytes.length, signal }),
         );
         return sent(KIND, { file: `${request.targetRef}.jsonl`, line, already_there: line === null });
       } catch (error) {
-        if (error instanceof TryEnded) return refuse('timeout', error.message, true);
-        return failed(KIND, reportFailure(error));
+        if (!(error instanceof TryEnded)) return failed(KIND, reportFailure(error));
+        return failed(KIND, { code: 'timeout', message: error.message, mayRetry: true, retryAfterMs: null });
+      }
+    },
+
+    async tryOut(request, attempt) {
+      const prepared = prepare(request, attempt.config);
+      if ('code' in prepared) {
+        return { verdict: 'still_failing', because: prepared.message.replace(/\.$/, '') };
+      }
+      const { item, limits } = prepared;
+      try {
+        return await withinTry({ signal: attempt.signal, timeoutMs: limits.timeoutMs }, () =>
+          tryReportOut(folder, reportOf(request.targetRef).file, item.key),
+        );
+      } catch (error) {
+        if (!(error instanceof TryEnded)) throw error;
+        return { verdict: 'unknown', because: error.message.replace(/\.$/, '') };
       }
     },
 
     async inspect(targetRef, config) {
-      const fault = this.fault(targetRef, config);
-      if (fault !== null)
-        throw refusal(fault, 'A name such as `weekly-review`, and a config of the known keys.');
+      const wrong = fault(targetRef, config);
+      if (wrong !== null)
+        throw refusal(wrong, 'A name such as `weekly-review`, and a config of the known keys.');
       try {
-        if (await exists(join(folder, `${targetRef}.jsonl`))) await new ReportFile(folder, targetRef).check();
-        else await access(await nearest(folder), constants.W_OK | constants.X_OK);
+        if (await isThere(join(folder, `${targetRef}.jsonl`)))
+          await new ReportFile(folder, targetRef).check();
+        else await access(await nearestFolder(folder), constants.W_OK | constants.X_OK);
       } catch (error) {
         const why = reportFailure(error).message;
         throw refusal(why, `A folder that the worker may write to: \`delivery.report.dir\` is ${folder}.`);
@@ -85,30 +99,36 @@ export function reportTarget({ dir }: ReportTargetSettings): DeliveryTarget {
     },
 
     async close() {
-      await Promise.all([...reports.values()].map((report) => report.idle()));
+      await Promise.all([...reports.values()].map(({ commits }) => commits.idle()));
       reports.clear();
     },
   };
 }
 
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    (error) => {
-      if (Object(error).code === 'ENOENT') return false;
-      throw error;
-    },
-  );
+function fault(targetRef: string, config: Readonly<Record<string, unknown>>): string | null {
+  const limits = routeLimits(KIND, config);
+  if (typeof limits === 'string') return `${limits}.`;
+  return NAME.test(targetRef) ? null : 'The name of a report is 1 to 64 of a-z, 0-9, _ and -.';
 }
 
-/** The folder, or the nearest above it that is there. */
-async function nearest(folder: string): Promise<string> {
-  if (!(await exists(folder))) return nearest(dirname(folder));
-  if ((await stat(folder)).isDirectory()) return folder;
-  throw new ReportFault(
-    'report_unwritable',
-    'Something that is no folder stands in the place of the folder.',
-  );
+/** The line of a request and the limits of its route, or why no try can write it. */
+function prepare(
+  request: DeliveryRequest,
+  config: Readonly<Record<string, unknown>>,
+): { readonly item: ReportLine; readonly limits: RouteLimits } | DeliveryFailure {
+  const limits = routeLimits(KIND, config);
+  if (typeof limits === 'string') return final('request_invalid', `${limits}.`);
+  const wrong = fault(request.targetRef, config);
+  if (wrong !== null) return final('target_ref_malformed', wrong);
+  const item = reportLine(request, new Date());
+  if (item === null) return final('request_invalid', 'The payload of the event is no JSON.');
+  if (item.bytes.length <= limits.maxBodyBytes) return { item, limits };
+  const message = `The entry has ${item.bytes.length} bytes, and the route allows ${limits.maxBodyBytes}.`;
+  return final('payload_too_large', message);
+}
+
+function final(code: string, message: string): DeliveryFailure {
+  return { code, message, mayRetry: false, retryAfterMs: null };
 }
 
 function refusal(why: string, expected: string): SluiceError {

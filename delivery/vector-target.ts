@@ -1,16 +1,18 @@
+import type pg from 'pg';
 import { isPostgresUrl } from '../config/plain-url.ts';
 import { SluiceError } from '../contracts/error-codes.ts';
 import { type DeliveryOutcome, failed, sent } from './delivery-outcome.ts';
 import type { DeliveryRequest } from './delivery-request.ts';
-import type { DeliveryTarget, DeliveryTry } from './delivery-target.ts';
+import type { DeliveryTarget, DeliveryTry, TryOut } from './delivery-target.ts';
 import type { HttpGuard } from './http/create-http-guard.ts';
-import { requestRefused, secretUnresolved } from './request-refusals.ts';
+import { secretUnresolved } from './request-refusals.ts';
 import { type RouteLimits, routeLimits } from './route-limits.ts';
 import { routeRetry } from './route-retry.ts';
 import { databaseFailure } from './vector/database-failure.ts';
-import { type EmbeddingEndpoint, embedText } from './vector/embed-text.ts';
+import { type EmbeddingEndpoint, embeddingBody, embedText } from './vector/embed-text.ts';
 import { readTableName, type TableName } from './vector/table-name.ts';
-import { followTextPath, sayTextPath } from './vector/text-path.ts';
+import { textToEmbed } from './vector/text-to-embed.ts';
+import { tryVectorOut } from './vector/try-vector-out.ts';
 import { VectorPool } from './vector/vector-pool.ts';
 import { type Standing, standing, subjectKey, upsertVector } from './vector/vector-row.ts';
 import { checkVectorTable, refusal } from './vector/vector-table.ts';
@@ -96,31 +98,37 @@ export function vectorTarget({ url, embedding, guard, connections }: VectorTarge
     },
 
     async deliver(request, { config, signal }: DeliveryTry) {
-      const limits = routeLimits(KIND, config);
-      if (typeof limits === 'string') return requestRefused(KIND, 'request_invalid', limits);
-      const table = readTableName(request.targetRef);
-      if (table === null)
-        return requestRefused(KIND, 'target_ref_malformed', 'A table is named `schema.table`');
-      const text = textOf(request, limits);
-      if (text === null) {
-        const what = `The payload has no text at \`${sayTextPath(limits.textPath)}\``;
-        return requestRefused(KIND, 'request_invalid', what);
-      }
+      const prepared = textToEmbed(request, config);
+      if ('code' in prepared) return failed(KIND, prepared);
+      const { table, text, limits } = prepared;
       const { retryAfterMaxMs } = routeRetry(config);
       try {
         return await withinTry({ signal, timeoutMs: limits.timeoutMs }, (ending) =>
           write(request, table, text, limits, retryAfterMaxMs, ending),
         );
       } catch (error) {
-        if (error instanceof TryEnded) {
-          return failed(KIND, {
-            code: 'timeout',
-            message: error.message,
-            mayRetry: true,
-            retryAfterMs: null,
-          });
-        }
-        return failed(KIND, databaseFailure(error));
+        if (!(error instanceof TryEnded)) return failed(KIND, databaseFailure(error));
+        return failed(KIND, { code: 'timeout', message: error.message, mayRetry: true, retryAfterMs: null });
+      }
+    },
+
+    async tryOut(request, { config, signal }) {
+      const prepared = textToEmbed(request, config);
+      if ('code' in prepared) return stillFailing(prepared.message);
+      const { table, text, limits } = prepared;
+      const body = embeddingBody(embedding, text, limits.maxBodyBytes);
+      if ('code' in body) return stillFailing(body.message);
+      try {
+        return await withinTry({ signal, timeoutMs: limits.timeoutMs }, async (ending) => {
+          const [databaseUrl] = await Promise.all([checkedUrl(), embedding.apiKey?.()]);
+          const inTakenBack = <R>(work: (client: pg.ClientBase) => Promise<R>) =>
+            pool.inTransaction(databaseUrl, ending, work, 'rollback');
+          return tryVectorOut({ inTakenBack, table, embedding }, request, text);
+        });
+      } catch (error) {
+        if (!(error instanceof TryEnded || error instanceof SluiceError)) throw error;
+        const why = error instanceof SluiceError ? error.text.what : error.message;
+        return { verdict: 'unknown', because: why.replace(/\.$/, '') };
       }
     },
 
@@ -156,11 +164,6 @@ function settled(found: Standing, facts: DeliveryOutcome['detail']): DeliveryOut
   return { status: 'skipped', delivered: false, targetKind: KIND, detail: { ...facts, because: 'older' } };
 }
 
-function textOf({ safePayload }: DeliveryRequest, { textPath }: RouteLimits): string | null {
-  try {
-    const text = followTextPath(JSON.parse(safePayload), textPath);
-    return typeof text === 'string' && /\S/.test(text) ? text : null;
-  } catch {
-    return null;
-  }
+function stillFailing(message: string): TryOut {
+  return { verdict: 'still_failing', because: message.replace(/\.$/, '') };
 }

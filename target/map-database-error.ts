@@ -1,4 +1,4 @@
-import { type ErrorCodeName, SluiceError } from '../contracts/error-codes.ts';
+import { ERROR_CODES, type ErrorCodeName, SluiceError } from '../contracts/error-codes.ts';
 import { SQLSTATES } from '../contracts/sqlstates.ts';
 
 /** Fields of a PostgreSQL error that this project reads; `pg` puts them on its errors. */
@@ -78,6 +78,8 @@ export function classifyDatabaseError(error: unknown): ErrorCodeName {
  */
 export function mapDatabaseError(error: unknown, where: string): SluiceError {
   if (error instanceof SluiceError) return error;
+  const refusal = replayRefusal(error);
+  if (refusal !== undefined) return refusal;
   const code = classifyDatabaseError(error);
   const fields = (error ?? {}) as DatabaseErrorFields;
   const message = withoutValue(
@@ -92,6 +94,20 @@ export function mapDatabaseError(error: unknown, where: string): SluiceError {
       expected: fields.hint === undefined ? '' : `${fields.hint}`,
       safe: SAFE_BY_CODE[code] ?? 'The transaction was rolled back; this step left nothing.',
     },
+    { cause: error },
+  );
+}
+
+/** A refusal of a replay says its code and what was expected in its DETAIL. */
+function replayRefusal(error: unknown): SluiceError | undefined {
+  const { code: sqlstate, detail, hint } = (error ?? {}) as DatabaseErrorFields;
+  if (sqlstate !== SQLSTATES.replayRefused || detail === undefined || !(error instanceof Error))
+    return undefined;
+  const { code, expected } = JSON.parse(detail) as { readonly code: string; readonly expected: string };
+  if (!Object.hasOwn(ERROR_CODES, code)) return undefined;
+  return new SluiceError(
+    code as ErrorCodeName,
+    { what: error.message, expected, safe: hint ?? '' },
     { cause: error },
   );
 }

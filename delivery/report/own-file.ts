@@ -8,8 +8,20 @@ const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
  * Opens a file of ours to read it and to append to it, and makes it where it is missing, for its owner alone. A link
  * is not followed, and a pipe or a device is refused.
  */
-export async function openOwnFile(path: string): Promise<FileHandle> {
-  const file = await open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+export function openOwnFile(path: string): Promise<FileHandle> {
+  return openAsFile(path, O_CREAT);
+}
+
+/** The same, and null where the file is missing. */
+export async function openOwnFileIfThere(path: string): Promise<FileHandle | null> {
+  return openAsFile(path, 0).catch((error: unknown) => {
+    if (Object(error).code === 'ENOENT') return null;
+    throw error;
+  });
+}
+
+async function openAsFile(path: string, flags: number): Promise<FileHandle> {
+  const file = await open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | flags, 0o600);
   if ((await file.stat()).isFile()) return file;
   await file.close();
   throw new ReportFault('report_unwritable', 'Something that is no file stands in the place of the report.');

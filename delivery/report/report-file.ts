@@ -2,7 +2,7 @@ import { type FileHandle, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { holdReport } from './hold-report.ts';
 import { KeySet } from './key-set.ts';
-import { appendAll, openOwnFile, syncFolder } from './own-file.ts';
+import { appendAll, openOwnFile, openOwnFileIfThere, syncFolder } from './own-file.ts';
 import { readLines } from './read-lines.ts';
 import { type ReportLine, readEntry } from './report-entry.ts';
 import { ReportFault } from './report-fault.ts';
@@ -23,6 +23,8 @@ export interface AppendedEntry {
 export class ReportFile {
   readonly #dir: string;
   readonly #name: string;
+  readonly #path: string;
+  readonly #lock: string;
   readonly #markdown: ReportMarkdown;
   #inode = -1;
   /** What is known of the record: bytes, lines, and the keys in them. */
@@ -33,6 +35,8 @@ export class ReportFile {
   constructor(dir: string, name: string) {
     this.#dir = dir;
     this.#name = name;
+    this.#path = join(dir, `${name}.jsonl`);
+    this.#lock = join(dir, `.${name}.lock`);
     this.#markdown = new ReportMarkdown(join(dir, `${name}.md`), name);
   }
 
@@ -72,10 +76,30 @@ export class ReportFile {
     return this.#withRecord(async () => undefined);
   }
 
+  /**
+   * Whether the record has the entry of a key. Takes the lock and opens the record as an append does, and changes neither
+   * the record nor the Markdown. The folder is there.
+   *
+   * @throws ReportFault, or the error of the file system
+   */
+  holds(key: string): Promise<boolean> {
+    return holdReport(this.#lock, async () => {
+      const record = await openOwnFileIfThere(this.#path);
+      if (record === null) return false;
+      try {
+        const size = await this.#readOn(record);
+        if (this.#keys.has(key)) return true;
+        return readEntry(await this.#readTail(record, size))?.idempotency_key === key;
+      } finally {
+        await record.close();
+      }
+    });
+  }
+
   async #withRecord<Result>(work: (record: FileHandle) => Promise<Result>): Promise<Result> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    return holdReport(join(this.#dir, `.${this.#name}.lock`), async () => {
-      const record = await openOwnFile(join(this.#dir, `${this.#name}.jsonl`));
+    return holdReport(this.#lock, async () => {
+      const record = await openOwnFile(this.#path);
       try {
         await this.#catchUp(record);
         const result = await work(record);
@@ -89,17 +113,23 @@ export class ReportFile {
   }
 
   async #catchUp(record: FileHandle): Promise<void> {
+    const size = await this.#readOn(record);
+    if (size === 0) await syncFolder(this.#dir);
+    if (size > this.#size) await this.#mendTail(record, size);
+  }
+
+  /** Reads the whole lines that were written since the last time; answers the size of the record. */
+  async #readOn(record: FileHandle): Promise<number> {
     const { ino, size } = await record.stat();
     if (ino !== this.#inode || size < this.#size) this.#forget();
     this.#inode = ino;
-    if (size === 0) await syncFolder(this.#dir);
     for await (const { lines, end } of readLines(record, this.#size, size)) {
       const keys = lines.map((line, index) => this.#keyOf(line, this.#lines + index + 1));
       for (const key of keys) this.#keys.add(key);
       this.#lines += lines.length;
       this.#size = end;
     }
-    if (size > this.#size) await this.#mendTail(record, size);
+    return size;
   }
 
   #keyOf(line: string, place: number): string {
@@ -113,14 +143,19 @@ export class ReportFile {
 
   /** The end of a killed write: an entry that only lacks its line break gets it, anything less is cut. */
   async #mendTail(record: FileHandle, size: number): Promise<void> {
-    const tail = Buffer.alloc(size - this.#size);
-    await record.read(tail, 0, tail.length, this.#size);
-    const entry = readEntry(tail.toString('utf8'));
+    const entry = readEntry(await this.#readTail(record, size));
     if (entry === null) return record.truncate(this.#size);
     await appendAll(record, Buffer.from('\n'));
     this.#keys.add(entry.idempotency_key);
     this.#lines += 1;
     this.#size = size + 1;
+  }
+
+  /** What comes after the last whole line. */
+  async #readTail(record: FileHandle, size: number): Promise<string> {
+    const tail = Buffer.alloc(size - this.#size);
+    await record.read(tail, 0, tail.length, this.#size);
+    return tail.toString('utf8');
   }
 
   async #write(record: FileHandle, lines: readonly ReportLine[]): Promise<void> {

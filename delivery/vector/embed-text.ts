@@ -1,4 +1,4 @@
-import { type DeliveryOutcome, failed } from '../delivery-outcome.ts';
+import { type DeliveryFailure, type DeliveryOutcome, failed } from '../delivery-outcome.ts';
 import type { HttpGuard } from '../http/create-http-guard.ts';
 import { HttpFault } from '../http/http-fault.ts';
 import { httpOutcome } from '../http-outcome.ts';
@@ -25,17 +25,27 @@ export interface EmbedRequest {
   readonly signal: AbortSignal;
 }
 
+/** What the endpoint is asked, or why it is not. */
+export function embeddingBody(
+  { model, dimensions }: EmbeddingEndpoint,
+  text: string,
+  maxBodyBytes: number,
+): Buffer | DeliveryFailure {
+  const body = Buffer.from(JSON.stringify({ model, input: text, dimensions }));
+  if (body.length <= maxBodyBytes) return body;
+  const message = `The text to embed has ${body.length} bytes as a request, and the route allows ${maxBodyBytes}.`;
+  return { code: 'payload_too_large', message, mayRetry: false, retryAfterMs: null };
+}
+
 /** The embedding of a text, or the outcome of the delivery that cannot have one. */
 export async function embedText(
   guard: HttpGuard,
-  { url, model, dimensions }: EmbeddingEndpoint,
+  endpoint: EmbeddingEndpoint,
   request: EmbedRequest,
 ): Promise<{ readonly embedding: readonly number[] } | { readonly outcome: DeliveryOutcome }> {
-  const body = Buffer.from(JSON.stringify({ model, input: request.text, dimensions }));
-  if (body.length > request.maxBodyBytes) {
-    const message = `The text to embed has ${body.length} bytes as a request, and the route allows ${request.maxBodyBytes}.`;
-    return refused('payload_too_large', message);
-  }
+  const { url, dimensions } = endpoint;
+  const body = embeddingBody(endpoint, request.text, request.maxBodyBytes);
+  if (!Buffer.isBuffer(body)) return { outcome: failed(KIND, body) };
   try {
     const answer = await guard.post({
       url,

@@ -24,11 +24,15 @@ export class VectorPool {
     this.#connections = connections;
   }
 
-  /** Runs the work in a short transaction. When the signal is aborted, the connection is cut in the middle of it. */
+  /**
+   * Runs the work in a short transaction, which ends as `end` says. When the signal is aborted, the connection is cut in
+   * the middle of it.
+   */
   async inTransaction<Result>(
     url: string,
     signal: AbortSignal,
     work: (client: pg.ClientBase) => Promise<Result>,
+    end: 'commit' | 'rollback' = 'commit',
   ): Promise<Result> {
     const client = await this.#poolOf(url).connect();
     let isHeld = true;
@@ -43,7 +47,7 @@ export class VectorPool {
     try {
       await client.query(BEGIN);
       const result = await work(client);
-      await client.query('commit');
+      await client.query(end);
       release(false);
       return result;
     } catch (error) {

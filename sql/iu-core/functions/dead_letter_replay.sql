@@ -145,6 +145,7 @@ begin
         replay_count = iu_route_dead_letter.replay_count + 1,
         failure_code = iu_route_attempt.failure_code,
         failure_detail = iu_route_attempt.detail,
+        last_failed_at = clock_timestamp(),
         last_attempt = to_jsonb(iu_route_attempt)
       from iu_route_attempt
       where iu_route_dead_letter.dead_letter_id = p_dead_letter_id

@@ -17,11 +17,13 @@ create function fn_iu_route_delivery_settle(p_route_code text, p_lease_token uui
   set enable_mergejoin = off
   set jit = off
 as $$
--- does: records what became of leased deliveries, all in one statement: an attempt each; what was sent or skipped leaves the
---       queue, and its dead letter, where it is a replay, is resolved; what failed and may be tried again stays, due later,
---       with the bytes that were sent; the rest becomes a dead letter. What the token does not hold any more is refused: of
---       that nothing is written. Then tells the breaker, switches the route off where its target is gone for good, and lets
---       held events of an ordered route go whose turn has come. Gates are not asked: what was done is recorded.
+-- does: records what became of leased deliveries: an attempt each; what was sent or skipped leaves the queue, and its dead
+--       letter, where it is a replay, is resolved; what failed and may be tried again stays, due later, with the bytes that
+--       were sent; the rest becomes a dead letter. What the token does not hold any more is refused: of that nothing is
+--       written. First tries that went well, which is most of them, are recorded by a statement of their own that has no
+--       letter to care for; the other one is only run where that leaves something. Then tells the breaker, switches the route
+--       off where its target is gone for good, and lets held events of an ordered route go whose turn has come. Gates are not
+--       asked: what was done is recorded.
 -- called by: the delivery activity, in a transaction of its own; repeating it is safe.
 -- locks: the rows, their dead letters, the breaker's row; the cursor's row, by try, for an ordered route.
 -- raises: invalid_parameter_value where p_outcomes is no array; not_null_violation for a status that is no outcome; whatever
@@ -39,200 +41,275 @@ begin
       hint = 'Nothing was changed.';
   end if;
   with
-    outcome as materialized (
-      select *
+    good as materialized (
+      select
+        o.event_id,
+        o.status,
+        coalesce(o.delivered, false) as delivered,
+        coalesce(o.detail, '{}') as detail,
+        o.body_sha256
       from jsonb_to_recordset(p_outcomes) as o (
         event_id uuid,
         status text,
         delivered boolean,
-        code text,
         message text,
         detail jsonb,
-        retry_ms bigint,
         disables_route boolean,
-        body_sha256 text,
-        body text
+        body_sha256 text
       )
+      where o.status in ('sent', 'skipped')
+        and o.message is null
+        and o.disables_route is not true
     ),
-    mine as materialized (
-      select
-        held.*,
-        held.event_id::text || ':' || held.route_code || ':' || held.worker_code as idempotency_key,
-        -- Any other decision of the audit is none of a target's to make: null, which the audit refuses.
-        case when outcome.status in ('sent', 'skipped', 'failed') then outcome.status end as status,
-        coalesce(outcome.delivered, false) as delivered,
-        case when outcome.status = 'failed' then coalesce(outcome.code, 'target_failed') end as failure_code,
-        held.detail
-          || coalesce(outcome.detail, '{}')
+    gone as (
+      delete from iu_route_delivery
+      using good
+      where iu_route_delivery.event_id = good.event_id
+        -- No bound of an index: as one, a plan that was made early reads the whole queue of the route by it.
+        and iu_route_delivery.route_code is not distinct from p_route_code
+        and iu_route_delivery.lease_token = p_lease_token
+        and iu_route_delivery.attempt_no = 1
+      returning
+        iu_route_delivery.event_id,
+        iu_route_delivery.route_code,
+        iu_route_delivery.worker_code,
+        iu_route_delivery.target_kind,
+        iu_route_delivery.target_ref,
+        good.status,
+        good.delivered,
+        iu_route_delivery.detail
+          || good.detail
           || jsonb_strip_nulls(jsonb_build_object(
-            'message', left(outcome.message, 2000),
-            'body_sha256', coalesce(held.body_sha256, outcome.body_sha256))) as attempt_detail,
-        outcome.retry_ms,
-        coalesce(outcome.disables_route, false) as disables_route,
-        outcome.body_sha256 as sent_sha256,
-        outcome.body as sent_body,
-        case
-          when outcome.status is distinct from 'failed' then 'done'
-          when outcome.retry_ms is not null then 'again'
-          else 'dead'
-        end as next_state,
-        clock_timestamp() as tried_at
-      from outcome
-      -- One look-up for each outcome: as a plain join it reads the whole queue of the route where the plan was made early.
-      cross join lateral (
-        select
-          iu_route_delivery.ctid as place,
-          iu_route_delivery.event_id,
-          iu_route_delivery.route_code,
-          iu_route_delivery.worker_code,
-          iu_route_delivery.attempt_no,
-          iu_route_delivery.tries,
-          iu_route_delivery.target_kind,
-          iu_route_delivery.target_ref,
-          iu_route_delivery.detail,
-          iu_route_delivery.body_sha256
-        from iu_route_delivery
-        where iu_route_delivery.event_id = outcome.event_id
-          and iu_route_delivery.route_code = p_route_code
-          and iu_route_delivery.lease_token = p_lease_token
-        for update
-      ) as held
+            'body_sha256', coalesce(iu_route_delivery.body_sha256, good.body_sha256))) as detail
     ),
     recorded as (
       insert into iu_route_attempt (
         idempotency_key, attempt_no, event_id, route_code, worker_code, decision, status, delivered,
-        target_kind, target_ref, failure_code, detail, created_at)
+        target_kind, target_ref, detail, created_at)
       select
-        mine.idempotency_key, mine.attempt_no, mine.event_id, mine.route_code, mine.worker_code, mine.status, mine.status,
-        mine.delivered, mine.target_kind, mine.target_ref, mine.failure_code, mine.attempt_detail, mine.tried_at
-      from mine
-      returning 1
-    ),
-    -- What goes into a letter, with its attempt as a row of the audit; joining the rows that were written takes a look at
-    -- each of them for each of these.
-    told as materialized (
-      select
-        mine.*,
-        (
-          select to_jsonb(attempt)
-          from (
-            select
-              mine.idempotency_key, mine.attempt_no, mine.event_id, mine.route_code, mine.worker_code,
-              mine.status as decision, mine.status, mine.delivered, mine.target_kind, mine.target_ref, mine.failure_code,
-              mine.attempt_detail as detail, pg_current_xact_id() as xact_id, mine.tried_at as created_at
-          ) as attempt
-        ) as attempt
-      from mine
-      where mine.next_state = 'dead'
-        or mine.next_state = 'done' and mine.attempt_no > 1
-    ),
-    gone as (
-      -- By their places: they are locked, and nobody moves them.
-      delete from iu_route_delivery
-      using mine
-      where iu_route_delivery.ctid = mine.place
-        and mine.next_state <> 'again'
-    ),
-    kept as (
-      update iu_route_delivery
-      set
-        attempt_no = iu_route_delivery.attempt_no + 1,
-        tries = iu_route_delivery.tries + 1,
-        due_at = clock_timestamp() + make_interval(secs => greatest(mine.retry_ms, 0) / 1000.0),
-        lease_token = null,
-        body = coalesce(iu_route_delivery.body, decode(mine.sent_body, 'base64')),
-        body_sha256 = coalesce(iu_route_delivery.body_sha256, mine.sent_sha256)
-      from mine
-      where iu_route_delivery.ctid = mine.place
-        and mine.next_state = 'again'
-    ),
-    buried as (
-      insert into iu_route_dead_letter (
-        idempotency_key, event_id, route_code, worker_code, event, route, last_attempt,
-        failure_code, failure_detail, fingerprint)
-      select
-        told.idempotency_key, told.event_id, told.route_code, told.worker_code,
-        -- An event that has been retired is replayed from its letter, and has one.
-        coalesce(
-          (
-            -- A range in the order of the ids is read from the index of the ids, also in a partition that was empty when the
-            -- plan was made.
-            select to_jsonb(event_outbox)
-            from event_outbox
-            where event_outbox.id >= told.event_id
-              and event_outbox.id <= told.event_id
-            order by event_outbox.id
-            limit 1
-          ),
-          (
-            select letter.event
-            from iu_route_dead_letter as letter
-            where letter.idempotency_key = told.idempotency_key
-          )),
-        (
-          select to_jsonb(iu_outbound_route)
-          from iu_outbound_route
-          where iu_outbound_route.route_code = told.route_code
-        ),
-        told.attempt, told.failure_code, told.attempt_detail,
-        fn_iu_failure_fingerprint(told.route_code, told.failure_code, told.attempt_detail)
-      from told
-      where told.next_state = 'dead'
-      on conflict (idempotency_key) do update
-      set
-        last_attempt = excluded.last_attempt,
-        failure_code = excluded.failure_code,
-        failure_detail = excluded.failure_detail,
-        fingerprint = excluded.fingerprint,
-        replay_count = iu_route_dead_letter.replay_count + 1
-      -- One that was discarded while its replay was under way stays as it is.
-      where iu_route_dead_letter.state in ('open', 'parked')
-    ),
-    resolved as (
-      -- Looked up by a list of keys: joined, it reads every letter there is where the plan was made while there were none.
-      update iu_route_dead_letter
-      set
-        state = 'resolved',
-        (state_actor, state_reason, last_attempt) = (
-          select
-            coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code),
-            coalesce(told.detail ->> 'reason', 'delivered'),
-            told.attempt
-          from told
-          where told.idempotency_key = iu_route_dead_letter.idempotency_key
-        ),
-        state_at = clock_timestamp(),
-        replay_count = iu_route_dead_letter.replay_count + 1
-      where iu_route_dead_letter.idempotency_key = any (array(
-          select told.idempotency_key
-          from told
-          where told.next_state = 'done'
-        ))
-        and iu_route_dead_letter.state in ('open', 'parked')
+        gone.event_id::text || ':' || gone.route_code || ':' || gone.worker_code, 1, gone.event_id, gone.route_code,
+        gone.worker_code, gone.status, gone.status, gone.delivered, gone.target_kind, gone.target_ref, gone.detail,
+        clock_timestamp()
+      from gone
+      returning event_id, worker_code, status
     )
   select
     count(*) as settled,
-    count(*) filter (where mine.status = 'sent') as sent,
-    count(*) filter (where mine.status = 'skipped') as skipped,
-    count(*) filter (where mine.next_state = 'again') as retried,
-    count(*) filter (where mine.next_state = 'dead') as dead_lettered,
-    count(*) filter (where mine.tries = 0 and mine.is_of_the_target) as first_tries,
-    count(*) filter (where mine.tries = 0 and mine.is_of_the_target and mine.status = 'failed') as first_failures,
-    count(*) filter (where mine.is_of_the_target and mine.status = 'failed') as failures,
-    max(mine.failure_code) as failure_code,
-    (array_agg(mine.target_ref) filter (where mine.disables_route))[1] as gone_target_ref,
+    count(*) filter (where recorded.status = 'sent') as sent,
+    count(*) filter (where recorded.status = 'skipped') as skipped,
+    0::bigint as retried,
+    0::bigint as dead_lettered,
+    count(*) as first_tries,
+    0::bigint as first_failures,
+    0::bigint as failures,
+    null::text as failure_code,
+    null::text as gone_target_ref,
     jsonb_array_length(p_outcomes) - count(*) as refused,
-    (select count(*) from recorded) as recorded,
-    array_agg(distinct mine.worker_code) as worker_codes,
-    array_agg(mine.event_id) filter (where mine.next_state <> 'again') as event_ids
+    array_agg(distinct recorded.worker_code) as worker_codes,
+    array_agg(recorded.event_id) as event_ids
   into v_sum
-  from (
+  from recorded;
+
+  if v_sum.refused > 0 then
+    with
+      outcome as materialized (
+        select *
+        from jsonb_to_recordset(p_outcomes) as o (
+          event_id uuid,
+          status text,
+          delivered boolean,
+          code text,
+          message text,
+          detail jsonb,
+          retry_ms bigint,
+          disables_route boolean,
+          body_sha256 text,
+          body text
+        )
+      ),
+      mine as materialized (
+        select
+          held.*,
+          held.event_id::text || ':' || held.route_code || ':' || held.worker_code as idempotency_key,
+          -- Any other decision of the audit is none of a target's to make: null, which the audit refuses.
+          case when outcome.status in ('sent', 'skipped', 'failed') then outcome.status end as status,
+          coalesce(outcome.delivered, false) as delivered,
+          case when outcome.status = 'failed' then coalesce(outcome.code, 'target_failed') end as failure_code,
+          held.detail
+            || coalesce(outcome.detail, '{}')
+            || jsonb_strip_nulls(jsonb_build_object(
+              'message', left(outcome.message, 2000),
+              'body_sha256', coalesce(held.body_sha256, outcome.body_sha256))) as attempt_detail,
+          outcome.retry_ms,
+          coalesce(outcome.disables_route, false) as disables_route,
+          outcome.body_sha256 as sent_sha256,
+          outcome.body as sent_body,
+          case
+            when outcome.status is distinct from 'failed' then 'done'
+            -- The tries of a planned replay are counted by its plan.
+            when outcome.retry_ms is not null and not held.detail ? 'plan' then 'again'
+            else 'dead'
+          end as next_state,
+          clock_timestamp() as tried_at
+        from outcome
+        -- One look-up for each outcome: as a plain join it reads the whole queue of the route where the plan was made early.
+        cross join lateral (
+          select
+            iu_route_delivery.ctid as place,
+            iu_route_delivery.event_id,
+            iu_route_delivery.route_code,
+            iu_route_delivery.worker_code,
+            iu_route_delivery.attempt_no,
+            iu_route_delivery.tries,
+            iu_route_delivery.target_kind,
+            iu_route_delivery.target_ref,
+            iu_route_delivery.detail,
+            iu_route_delivery.body_sha256
+          from iu_route_delivery
+          where iu_route_delivery.event_id = outcome.event_id
+            and iu_route_delivery.route_code = p_route_code
+            and iu_route_delivery.lease_token = p_lease_token
+          for update
+        ) as held
+      ),
+      recorded as (
+        insert into iu_route_attempt (
+          idempotency_key, attempt_no, event_id, route_code, worker_code, decision, status, delivered,
+          target_kind, target_ref, failure_code, detail, created_at)
+        select
+          mine.idempotency_key, mine.attempt_no, mine.event_id, mine.route_code, mine.worker_code, mine.status, mine.status,
+          mine.delivered, mine.target_kind, mine.target_ref, mine.failure_code, mine.attempt_detail, mine.tried_at
+        from mine
+        returning 1
+      ),
+      -- What goes into a letter, with its attempt as a row of the audit; joining the rows that were written takes a look at
+      -- each of them for each of these.
+      told as materialized (
+        select
+          mine.*,
+          (
+            select to_jsonb(attempt)
+            from (
+              select
+                mine.idempotency_key, mine.attempt_no, mine.event_id, mine.route_code, mine.worker_code,
+                mine.status as decision, mine.status, mine.delivered, mine.target_kind, mine.target_ref, mine.failure_code,
+                mine.attempt_detail as detail, pg_current_xact_id() as xact_id, mine.tried_at as created_at
+            ) as attempt
+          ) as attempt
+        from mine
+        where mine.next_state = 'dead'
+          or mine.next_state = 'done' and mine.attempt_no > 1
+      ),
+      gone as (
+        -- By their places: they are locked, and nobody moves them.
+        delete from iu_route_delivery
+        using mine
+        where iu_route_delivery.ctid = mine.place
+          and mine.next_state <> 'again'
+      ),
+      kept as (
+        update iu_route_delivery
+        set
+          attempt_no = iu_route_delivery.attempt_no + 1,
+          tries = iu_route_delivery.tries + 1,
+          due_at = clock_timestamp() + make_interval(secs => greatest(mine.retry_ms, 0) / 1000.0),
+          lease_token = null,
+          body = coalesce(iu_route_delivery.body, decode(mine.sent_body, 'base64')),
+          body_sha256 = coalesce(iu_route_delivery.body_sha256, mine.sent_sha256)
+        from mine
+        where iu_route_delivery.ctid = mine.place
+          and mine.next_state = 'again'
+      ),
+      buried as (
+        insert into iu_route_dead_letter (
+          idempotency_key, event_id, route_code, worker_code, event, route, last_attempt,
+          failure_code, failure_detail, fingerprint, first_failure)
+        select
+          told.idempotency_key, told.event_id, told.route_code, told.worker_code,
+          -- An event that has been retired is replayed from its letter, and has one.
+          coalesce(
+            (
+              -- A range in the order of the ids is read from the index of the ids, also in a partition that was empty when
+              -- the plan was made.
+              select to_jsonb(event_outbox)
+              from event_outbox
+              where event_outbox.id >= told.event_id
+                and event_outbox.id <= told.event_id
+              order by event_outbox.id
+              limit 1
+            ),
+            (
+              select letter.event
+              from iu_route_dead_letter as letter
+              where letter.idempotency_key = told.idempotency_key
+            )),
+          (
+            select to_jsonb(iu_outbound_route)
+            from iu_outbound_route
+            where iu_outbound_route.route_code = told.route_code
+          ),
+          told.attempt, told.failure_code, told.attempt_detail,
+          fn_iu_failure_fingerprint(told.route_code, told.failure_code, told.attempt_detail),
+          jsonb_build_object(
+            'attempt_no', told.attempt_no, 'failure_code', told.failure_code, 'detail', told.attempt_detail)
+        from told
+        where told.next_state = 'dead'
+        on conflict (idempotency_key) do update
+        set
+          last_attempt = excluded.last_attempt,
+          failure_code = excluded.failure_code,
+          failure_detail = excluded.failure_detail,
+          fingerprint = excluded.fingerprint,
+          last_failed_at = excluded.last_failed_at,
+          replay_count = iu_route_dead_letter.replay_count + 1
+        -- One that was discarded while its replay was under way stays as it is.
+        where iu_route_dead_letter.state in ('open', 'parked')
+      ),
+      resolved as (
+        -- Looked up by a list of keys: joined, it reads every letter there is where the plan was made while there were none.
+        update iu_route_dead_letter
+        set
+          state = 'resolved',
+          (state_actor, state_reason, last_attempt) = (
+            select
+              coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code),
+              coalesce(told.detail ->> 'reason', 'delivered'),
+              told.attempt
+            from told
+            where told.idempotency_key = iu_route_dead_letter.idempotency_key
+          ),
+          state_at = clock_timestamp(),
+          replay_count = iu_route_dead_letter.replay_count + 1
+        where iu_route_dead_letter.idempotency_key = any (array(
+            select told.idempotency_key
+            from told
+            where told.next_state = 'done'
+          ))
+          and iu_route_dead_letter.state in ('open', 'parked')
+      )
     select
-      mine.*,
-      -- What is wrong with one event tells nothing about the target.
-      coalesce(mine.failure_code not in ('payload_too_large', 'request_invalid'), true) as is_of_the_target
-    from mine
-  ) as mine;
+      v_sum.settled + count(*) as settled,
+      v_sum.sent + count(*) filter (where mine.status = 'sent') as sent,
+      v_sum.skipped + count(*) filter (where mine.status = 'skipped') as skipped,
+      count(*) filter (where mine.next_state = 'again') as retried,
+      count(*) filter (where mine.next_state = 'dead') as dead_lettered,
+      v_sum.first_tries + count(*) filter (where mine.tries = 0 and mine.is_of_the_target) as first_tries,
+      count(*) filter (where mine.tries = 0 and mine.is_of_the_target and mine.status = 'failed') as first_failures,
+      count(*) filter (where mine.is_of_the_target and mine.status = 'failed') as failures,
+      max(mine.failure_code) as failure_code,
+      (array_agg(mine.target_ref) filter (where mine.disables_route))[1] as gone_target_ref,
+      v_sum.refused - count(*) as refused,
+      v_sum.worker_codes || array_agg(distinct mine.worker_code) as worker_codes,
+      v_sum.event_ids || array_agg(mine.event_id) filter (where mine.next_state <> 'again') as event_ids
+    into v_sum
+    from (
+      select
+        mine.*,
+        -- What is wrong with one event tells nothing about the target.
+        coalesce(mine.failure_code not in ('payload_too_large', 'request_invalid'), true) as is_of_the_target
+      from mine
+    ) as mine;
+  end if;
 
   if v_sum.settled > 0 then
     v_breaker := fn_iu_route_breaker_note(
@@ -258,7 +335,11 @@ begin
     from iu_route_held
     where iu_route_held.route_code = p_route_code
   ) then
-    foreach v_worker_code in array v_sum.worker_codes loop
+    for v_worker_code in
+      select distinct worker.code
+      from unnest(v_sum.worker_codes) as worker (code)
+      order by worker.code
+    loop
       perform fn_iu_route_delivery_followers(v_worker_code, p_route_code, v_sum.event_ids);
     end loop;
   end if;

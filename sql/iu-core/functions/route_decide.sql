@@ -35,9 +35,11 @@ begin
       select kept.*
       from iu_route_dead_letter
       cross join lateral jsonb_populate_record(null::event_outbox, iu_route_dead_letter.event) as kept
-      where iu_route_dead_letter.event_id = any (p_event_ids)
-        and iu_route_dead_letter.route_code is not distinct from p_route_code
-        and iu_route_dead_letter.worker_code = p_worker_code
+      -- By their keys, which are indexed and name event, route and worker.
+      where iu_route_dead_letter.idempotency_key = any (array(
+          select asked_id::text || ':' || coalesce(p_route_code, '-') || ':' || p_worker_code
+          from unnest(p_event_ids) as asked_id
+        ))
         and not exists (
           select
           from event_outbox
@@ -168,6 +170,7 @@ begin
   ) then
     v_recorded := v_recorded + fn_iu_delivery_yield(p_worker_code, v_queued);
   end if;
+  perform fn_iu_check_deferred();
   return v_recorded;
 end
 $$;
@@ -285,7 +288,7 @@ begin
     )
   insert into iu_route_dead_letter (
     idempotency_key, event_id, route_code, worker_code, event, route, last_attempt,
-    failure_code, failure_detail, fingerprint)
+    failure_code, failure_detail, fingerprint, first_failure)
   select
     v_key, p_event_id, p_route_code, p_worker_code,
     -- An event that has been retired is replayed from its letter, and has one.
@@ -297,7 +300,8 @@ begin
         where letter.idempotency_key = v_key
       )),
     to_jsonb(iu_outbound_route), to_jsonb(tried),
-    v_code, v_detail, fn_iu_failure_fingerprint(p_route_code, v_code, v_detail)
+    v_code, v_detail, fn_iu_failure_fingerprint(p_route_code, v_code, v_detail),
+    jsonb_build_object('attempt_no', p_attempt_no, 'failure_code', v_code, 'detail', v_detail)
   from tried
   left join event_outbox on event_outbox.id = p_event_id
   left join iu_outbound_route on iu_outbound_route.route_code = p_route_code
@@ -307,6 +311,7 @@ begin
     failure_code = excluded.failure_code,
     failure_detail = excluded.failure_detail,
     fingerprint = excluded.fingerprint,
+    last_failed_at = excluded.last_failed_at,
     replay_count = iu_route_dead_letter.replay_count + 1
   -- One that was discarded while its replay was under way stays as it is.
   where iu_route_dead_letter.state in ('open', 'parked');
@@ -330,14 +335,47 @@ $$;
 comment on function fn_iu_passes_on(text) is
   'Layer worker. Whether an error is passed on to be tried again, instead of becoming a dead letter.';
 
+create function fn_iu_check_deferred()
+  returns void
+  language plpgsql
+  volatile
+  set search_path from current
+as $$
+-- does: checks now what constraints of the targets put off until COMMIT, where it would take the whole batch down; a probe is
+--       never committed, and its marker is such a constraint.
+-- called by: fn_iu_route_worker_pass, fn_iu_route_decide, after functions of the database were delivered to; locks: none.
+-- raises: what such a constraint raises.
+begin
+  if exists (
+    select
+    from iu_outbound_route
+    where iu_outbound_route.target_kind = 'sql_function'
+      and iu_outbound_route.enabled
+      and not iu_outbound_route.dry_run
+  ) and exists (
+    select
+    from pg_constraint
+    where pg_constraint.condeferred
+      and pg_constraint.conrelid <> 'iu_probe_marker'::regclass
+  ) and not fn_iu_in_probe() then
+    set constraints all immediate;
+    set constraints all deferred;
+  end if;
+end
+$$;
+comment on function fn_iu_check_deferred() is
+  'Layer worker. Checks constraints of the targets at the end of a batch that would otherwise raise at COMMIT.';
+
 alter function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) owner to iu_core_owner;
 alter function fn_iu_delivery_yield(text, uuid[]) owner to iu_core_owner;
 alter function fn_iu_failure_fingerprint(text, text, jsonb) owner to iu_core_owner;
 alter function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) owner to iu_core_owner;
 alter function fn_iu_passes_on(text) owner to iu_core_owner;
+alter function fn_iu_check_deferred() owner to iu_core_owner;
 
 revoke all on function fn_iu_route_decide(text, uuid[], text, boolean, jsonb) from public;
 revoke all on function fn_iu_delivery_yield(text, uuid[]) from public;
 revoke all on function fn_iu_failure_fingerprint(text, text, jsonb) from public;
 revoke all on function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text) from public;
 revoke all on function fn_iu_passes_on(text) from public;
+revoke all on function fn_iu_check_deferred() from public;

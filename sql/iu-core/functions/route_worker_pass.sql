@@ -338,6 +338,9 @@ begin
   if v_has_rivals then
     attempts := attempts + fn_iu_delivery_yield(p_worker_code, v_queued);
   end if;
+  if attempts > 0 then
+    perform fn_iu_check_deferred();
+  end if;
 end
 $$;
 comment on function fn_iu_route_worker_pass(text, integer, xid8, timestamptz, uuid, xid8, integer, text) is

@@ -52,6 +52,8 @@ create table iu_route_dead_letter (
   failure_code text not null,
   failure_detail jsonb not null default '{}',
   fingerprint text not null,
+  first_failure jsonb not null default '{}',
+  last_failed_at timestamptz not null default clock_timestamp(),
   state text not null default 'open',
   replay_count integer not null default 0,
   state_actor text,
@@ -68,6 +70,7 @@ create table iu_route_dead_letter (
   constraint failure_detail_is_an_object check (jsonb_typeof(failure_detail) = 'object')
 );
 create index iu_route_dead_letter_open on iu_route_dead_letter (created_at) where state = 'open';
+create index iu_route_dead_letter_fingerprint on iu_route_dead_letter (fingerprint, created_at);
 comment on table iu_route_dead_letter is
   'Layer worker. What could not be routed or delivered, as a snapshot; nothing deletes a row.';
 comment on column iu_route_dead_letter.dead_letter_id is 'Identity, uuid v7.';
@@ -81,6 +84,9 @@ comment on column iu_route_dead_letter.last_attempt is 'The newest attempt under
 comment on column iu_route_dead_letter.failure_code is 'Code of the newest failure; worker_process_error is a batch that raised.';
 comment on column iu_route_dead_letter.failure_detail is 'SQLSTATE and message of the newest failure.';
 comment on column iu_route_dead_letter.fingerprint is 'Equal for failures of one kind: route, code and message without its values.';
+comment on column iu_route_dead_letter.first_failure is
+  'The failure that made it a letter: attempt_no, failure_code, detail; empty where nobody told.';
+comment on column iu_route_dead_letter.last_failed_at is 'When the newest failure was recorded; created_at is when the first was.';
 comment on column iu_route_dead_letter.state is 'open; resolved (a replay succeeded); parked; discarded.';
 comment on column iu_route_dead_letter.replay_count is 'Replays so far.';
 comment on column iu_route_dead_letter.state_actor is 'Who set the state, as claimed.';
@@ -94,23 +100,13 @@ create function fn_iu_dead_letter_guard()
   language plpgsql
   set search_path from current
 as $$
--- does: keeps the snapshot as it was: only state, count and the newest failure may change, and a final state stays.
+-- does: refuses a change of a snapshot, or of a letter whose state is final; the trigger's WHEN tells which those are.
 -- called by: trigger trg_iu_dead_letter_guard; locks: none; raises: SL004.
-declare
-  v_may_change constant text[] := array[
-    'last_attempt', 'failure_code', 'failure_detail', 'fingerprint', 'state', 'replay_count',
-    'state_actor', 'state_reason', 'state_at'];
 begin
-  if old.state in ('resolved', 'discarded')
-    or to_jsonb(old) - v_may_change <> to_jsonb(new) - v_may_change
-    or new.replay_count < old.replay_count
-  then
-    raise exception using
-      errcode = 'SL004',
-      message = format('dead letter %s is a snapshot; this change of it is refused', old.dead_letter_id),
-      hint = 'Only an open or parked letter may change its state and newest failure. Nothing was changed.';
-  end if;
-  return new;
+  raise exception using
+    errcode = 'SL004',
+    message = format('dead letter %s is a snapshot; this change of it is refused', old.dead_letter_id),
+    hint = 'Only an open or parked letter may change its state and newest failure. Nothing was changed.';
 end
 $$;
 comment on function fn_iu_dead_letter_guard() is
@@ -118,7 +114,19 @@ comment on function fn_iu_dead_letter_guard() is
 
 create trigger trg_iu_dead_letter_guard
   before update on iu_route_dead_letter
-  for each row execute function fn_iu_dead_letter_guard();
+  for each row
+  when (
+    old.state in ('resolved', 'discarded')
+    or new.replay_count < old.replay_count
+    or (
+      old.dead_letter_id, old.idempotency_key, old.event_id, old.route_code, old.worker_code, old.event, old.route,
+      old.first_failure, old.xact_id, old.created_at
+    ) is distinct from (
+      new.dead_letter_id, new.idempotency_key, new.event_id, new.route_code, new.worker_code, new.event, new.route,
+      new.first_failure, new.xact_id, new.created_at
+    )
+  )
+  execute function fn_iu_dead_letter_guard();
 create trigger trg_iu_dead_letter_no_delete
   before delete on iu_route_dead_letter
   for each row execute function fn_iu_append_only();
@@ -339,5 +347,6 @@ grant select on table iu_route_worker_cursor, iu_route_dead_letter, iu_route_hel
   iu_probe_marker
   to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_in_probe() to iu_core_operator, iu_core_auditor;
-grant execute on function fn_iu_probe_begin() to iu_core_operator;
+grant select on table iu_route_dead_letter to iu_core_worker;
+grant execute on function fn_iu_probe_begin() to iu_core_operator, iu_core_worker;
 grant execute on function fn_iu_probe_demand() to iu_core_operator;

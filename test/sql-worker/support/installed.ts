@@ -22,6 +22,7 @@ export const WORKER_FILES = [
   'sql/iu-core/functions/route_worker_run.sql',
   'sql/iu-core/functions/blocked_release.sql',
   'sql/iu-core/functions/dead_letter_replay.sql',
+  'sql/iu-core/functions/dead_letter_change.sql',
   'sql/iu-core/functions/partitions.sql',
   'sql/iu-core/functions/retention.sql',
   'sql/iu-core/functions/worker_health.sql',
@@ -38,6 +39,15 @@ export const SEAM_FILES = [
   'sql/iu-core/functions/delivery_settle.sql',
   'sql/iu-core/migrations/011_live_route_guard.sql',
 ];
+export const REPLAY_FILES = [
+  'sql/iu-core/migrations/012_dead_letter_replay.sql',
+  'sql/iu-core/functions/replay_plan.sql',
+  'sql/iu-core/functions/replay_open.sql',
+  'sql/iu-core/functions/replay_step.sql',
+  'sql/iu-core/functions/replay_steer.sql',
+  'sql/iu-core/functions/replay_report.sql',
+  'sql/iu-core/functions/replay_policy.sql',
+];
 export const ENABLE = 'sql/iu-core/runtime/090_route_worker_enable.sql';
 
 /** The file that takes another one back. */
@@ -53,11 +63,12 @@ export const LEVELS = {
   inert: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES],
   live: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE],
   delivering: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE, ...SEAM_FILES],
+  replaying: [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE, ...SEAM_FILES, ...REPLAY_FILES],
 };
 
 /**
- * A database with 001–003 (`outbox`), with the worker registered (`inert`), with its gate open (`live`), or with the
- * delivery seam built beside it, its own gates still closed (`delivering`).
+ * A database with 001–003 (`outbox`), with the worker registered (`inert`), with its gate open (`live`), with the
+ * delivery seam built beside it, its own gates still closed (`delivering`), or with planned replays too (`replaying`).
  */
 export async function installed(major: 15 | 18, level: keyof typeof LEVELS): Promise<TestDatabase> {
   return createDatabase({

@@ -3,6 +3,7 @@
 -- locks:     the functions.
 -- raises:    dependent_objects_still_exist where something else uses one.
 
+drop function fn_iu_check_deferred();
 drop function fn_iu_passes_on(text);
 drop function fn_iu_route_record_failure(text, uuid, text, integer, text, text, text);
 drop function fn_iu_delivery_yield(text, uuid[]);
