@@ -12,13 +12,16 @@ export interface RunInTemporal {
 
 /** `temporal.api.enums.v1.WorkflowExecutionStatus` of an open execution. */
 const RUNNING = 1;
+/** … and of one that ended as the next run of its chain began. */
+const CONTINUED_AS_NEW = 6;
 const NOT_FOUND = 5;
 /** How long another server may take to answer, in milliseconds. */
 const ANSWER_WITHIN_MS = 5_000;
 
 /**
- * Asks the Temporal that a run belongs to whether its workflow is still open. It is `gone` where that server does
- * not know it, or where another cluster answers at its address; `unreachable` says that nobody can tell.
+ * Asks the Temporal that a run belongs to whether its workflow is still open; a run that continued as new is, as long as
+ * its chain goes on. It is `gone` where that server does not know it, or where another cluster answers at its address;
+ * `unreachable` says that nobody can tell.
  *
  * @throws the client's error where this worker's own Temporal does not answer
  */
@@ -47,15 +50,35 @@ export async function askOtherRun(
 }
 
 async function describe(client: Client, run: RunInTemporal): Promise<'open' | 'gone'> {
-  const status = await client.workflowService
-    .describeWorkflowExecution({
-      namespace: run.temporal_namespace,
-      execution: { workflowId: run.workflow_id, runId: run.temporal_run_id },
-    })
-    .then((described) => described.workflowExecutionInfo?.status)
-    .catch((error: { code?: number }) => {
-      if (error.code === NOT_FOUND) return undefined;
-      throw error;
-    });
-  return status === RUNNING ? 'open' : 'gone';
+  const { workflow_id: workflowId, temporal_run_id: runId, temporal_namespace: namespace } = run;
+  const status = await statusOf(client, namespace, { workflowId, runId });
+  if (status === RUNNING) return 'open';
+  if (status !== CONTINUED_AS_NEW) return 'gone';
+  // The newest run of that workflow is what it continues as, or another start of it.
+  if ((await statusOf(client, namespace, { workflowId })) !== RUNNING) return 'gone';
+  return (await firstRunOf(client, namespace, workflowId)) === runId ? 'open' : 'gone';
+}
+
+async function statusOf(
+  client: Client,
+  namespace: string,
+  execution: { workflowId: string; runId?: string },
+) {
+  const described = client.workflowService.describeWorkflowExecution({ namespace, execution });
+  return orNothing(described.then(({ workflowExecutionInfo }) => workflowExecutionInfo?.status));
+}
+
+/** Id of the run with which the chain of the newest run of a workflow began. */
+async function firstRunOf(client: Client, namespace: string, workflowId: string) {
+  const asked = { namespace, execution: { workflowId }, maximumPageSize: 1 };
+  const page = client.workflowService.getWorkflowExecutionHistory(asked);
+  const first = await orNothing(page.then(({ history }) => history?.events?.[0]));
+  return first?.workflowExecutionStartedEventAttributes?.firstExecutionRunId;
+}
+
+async function orNothing<T>(asked: Promise<T>): Promise<T | undefined> {
+  return asked.catch((error: { code?: number }) => {
+    if (error.code === NOT_FOUND) return undefined;
+    throw error;
+  });
 }

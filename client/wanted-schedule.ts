@@ -1,12 +1,18 @@
 import type { ScheduleDescription, ScheduleOptions } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { DELIVER_WORKFLOW_TYPE, DRAIN_WORKFLOW_TYPE, RETENTION_WORKFLOW_TYPE } from '../contracts/names.ts';
+import {
+  DELIVER_WORKFLOW_TYPE,
+  DRAIN_WORKFLOW_TYPE,
+  REPLAY_BY_POLICY_WORKFLOW_TYPE,
+  RETENTION_WORKFLOW_TYPE,
+} from '../contracts/names.ts';
 import { SCHEDULE_DEFAULTS, type ScheduleRequest, scheduleId } from '../contracts/schedule.ts';
 
 const WORKFLOW_TYPES = {
   drain: DRAIN_WORKFLOW_TYPE,
   deliver: DELIVER_WORKFLOW_TYPE,
   retention: RETENTION_WORKFLOW_TYPE,
+  replay: REPLAY_BY_POLICY_WORKFLOW_TYPE,
 } as const;
 
 /** A schedule as it is asked for, in the words of Temporal's client. */

@@ -1,16 +1,25 @@
+/** How deliveries are made beside a replay. */
+export interface DeliveringOptions {
+  /** After so many milliseconds nothing further begins; what is in flight goes on to its own end. */
+  readonly forMs: number;
+  /** From then on nothing further begins, too. */
+  readonly ending: AbortSignal;
+  /** Ends it sooner: what is in flight gets a moment and is settled. */
+  readonly signal: AbortSignal;
+}
+
 /** Deliveries that are made beside a replay, from the moment when it queues some. */
 export class Delivering {
-  readonly #deliver: (forMs: number, signal: AbortSignal) => Promise<unknown>;
-  readonly #stop = new AbortController();
+  readonly #deliver: (options: DeliveringOptions) => Promise<unknown>;
+  readonly #signal: AbortSignal;
+  readonly #ending = new AbortController();
   readonly #broken = new AbortController();
   #running: Promise<void> | undefined;
 
-  /**
-   * @param deliver delivers what is queued; after `forMs` it begins nothing further, and ends with what is in flight. The
-   * signal ends it sooner: what is in flight gets a moment and is settled
-   */
-  constructor(deliver: (forMs: number, signal: AbortSignal) => Promise<unknown>) {
+  /** @param signal ends what is in flight, too */
+  constructor(deliver: (options: DeliveringOptions) => Promise<unknown>, signal: AbortSignal) {
     this.#deliver = deliver;
+    this.#signal = signal;
   }
 
   /** Aborted where deliveries broke off; its reason is the error. */
@@ -22,22 +31,27 @@ export class Delivering {
     return this.#running !== undefined;
   }
 
+  /** Nothing further begins, and it cannot be started again. */
+  get isEnding(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
   start(forMs: number): void {
-    this.#running ??= this.#deliver(Math.max(0, forMs), this.#stop.signal).then(
+    const [ending, signal] = [this.#ending.signal, this.#signal];
+    this.#running ??= this.#deliver({ forMs: Math.max(0, forMs), ending, signal }).then(
       () => undefined,
       (error: unknown) => this.#broken.abort(error),
     );
   }
 
-  /** Waits until what is in flight has ended; nothing further begins, since its time is over. */
-  async finished(): Promise<void> {
-    await this.#running;
-    this.broken.throwIfAborted();
+  /** Lets nothing further begin. */
+  end(): void {
+    this.#ending.abort();
   }
 
-  /** Ends it. */
-  async stop(): Promise<void> {
-    this.#stop.abort();
+  /** Lets nothing further begin, and waits until what is in flight has ended. */
+  async ended(): Promise<void> {
+    this.end();
     await this.#running;
   }
 }

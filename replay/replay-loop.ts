@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { holdOf, REPLAY_DEFAULTS, type ReplayProgress, type ReplaySlice } from '../contracts/replay.ts';
-import { Delivering } from './delivering.ts';
+import { Delivering, type DeliveringOptions } from './delivering.ts';
 import { Pace } from './pace.ts';
 import type { ReplayStep } from './replay-step.ts';
 
@@ -15,11 +15,8 @@ const SHORTEST_PAUSE_MS = 10;
 export interface ReplayLoopOptions {
   /** One batch: up to so many letters, in transactions of its own. 0 only looks. */
   readonly step: (limit: number) => Promise<ReplayStep>;
-  /**
-   * Delivers what is queued; after `forMs` it begins nothing further, and ends with what is in flight. The signal ends it
-   * sooner.
-   */
-  readonly deliver: (forMs: number, signal: AbortSignal) => Promise<unknown>;
+  /** Delivers what is queued. */
+  readonly deliver: (options: DeliveringOptions) => Promise<unknown>;
   /** Letters of one batch. */
   readonly batchSize: number;
   readonly sliceMs: number;
@@ -43,9 +40,7 @@ export async function replayLoop(options: ReplayLoopOptions): Promise<ReplaySlic
   const endsAtMs = performance.now() + sliceMs;
   const leftMs = () => endsAtMs - performance.now();
   const pace = new Pace();
-  const delivering = new Delivering((forMs, stopped) =>
-    options.deliver(forMs, AbortSignal.any([signal, stopped])),
-  );
+  const delivering = new Delivering(options.deliver, signal);
   const look = async (limit: number): Promise<ReplayStep> => {
     const found = await step(limit);
     delivering.broken.throwIfAborted();
@@ -55,6 +50,7 @@ export async function replayLoop(options: ReplayLoopOptions): Promise<ReplaySlic
     return found;
   };
   const looks = new Looks();
+  const waking = AbortSignal.any([signal, delivering.broken]);
   try {
     // The first batch is one letter: the rate is not known before it.
     for (let limit = 1; ; limit = pace.take(batchSize)) {
@@ -63,19 +59,22 @@ export async function replayLoop(options: ReplayLoopOptions): Promise<ReplaySlic
       if (end !== null) return { ...found.progress, ended: end, because: found.because };
       if (signal.aborted || leftMs() <= 0) {
         if (!delivering.hasStarted) return { ...found.progress, ended: 'slice', because: null };
-        await delivering.finished();
+        await delivering.ended();
         const last = await look(0);
         return { ...last.progress, ended: endOf(last, shownHold) ?? 'slice', because: last.because };
       }
-      const mayQueue = found.status !== 'held' || found.progress.inFlight > 0;
-      if (found.usesQueue && mayQueue) delivering.start(leftMs());
+      // Somebody holds it or cancels it, or its limit is exceeded: it waits only for what is in flight.
+      if (found.status === 'waiting' && found.because !== null) delivering.end();
+      // It goes on all the same, and so the next slice delivers.
+      else if (delivering.isEnding) return { ...found.progress, ended: 'slice', because: null };
+      else if (found.usesQueue && (found.status !== 'held' || found.progress.inFlight > 0))
+        delivering.start(leftMs());
       const pauseMs = looks.pauseMs(found, pace.waitMs(batchSize));
-      const waking = AbortSignal.any([signal, delivering.broken]);
       if (pauseMs > 0) await sleep(Math.min(pauseMs, leftMs()), waking);
       delivering.broken.throwIfAborted();
     }
   } finally {
-    await delivering.stop();
+    await delivering.ended();
   }
 }
 

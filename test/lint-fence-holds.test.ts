@@ -30,6 +30,11 @@ test.each([
   ],
   ['contracts/x.ts', `import { z } from 'zod';\nexport const x = z;\n`],
   ['activities/x.ts', `import { macro } from '../workflows/macro.ts';\nexport const x = macro;\n`],
+  [
+    'workflows/x.ts',
+    `import { replayLoop } from '../replay/replay-loop.ts';\nexport const x = replayLoop;\n`,
+  ],
+  ['replay/x.ts', `import { macro } from '../workflows/macro.ts';\nexport const x = macro;\n`],
   ['planning/x.ts', `import { note } from '../cli/print.ts';\nexport const x = note;\n`],
 ])('the fence refuses an import in %s: %s', async (path, text) => {
   const linted = await lint(path, text);

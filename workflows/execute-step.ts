@@ -1,6 +1,7 @@
 import { CancellationScope, condition, executeChild, workflowInfo } from '@temporalio/workflow';
 import type { OpenedRun, StepRef } from '../contracts/macro-activities.ts';
 import type { StepResult } from '../contracts/macro-run.ts';
+import { REPLAY_WORKFLOW_TYPE } from '../contracts/names.ts';
 import type {
   PlannedApproveStep,
   PlannedObserveStep,
@@ -96,12 +97,18 @@ async function waitForApproval(
   }
 }
 
-function childOptions(context: StepContext, stepId: string, target: string, input: PlannedRunStep['input']) {
+type Child = Pick<PlannedRunStep, 'workflow' | 'input'>;
+
+function childOptions(context: StepContext, stepId: string, target: string, { workflow, input }: Child) {
   const { workflowId, taskQueue } = workflowInfo();
+  const { plan, runNo } = context.opened;
+  const reason = `macro ${plan.macro}, run ${runNo}, step ${stepId}`;
+  // The target keeps who replays and why.
+  const asked = workflow === REPLAY_WORKFLOW_TYPE ? { actor: context.state.requester, reason } : {};
   return {
-    workflowId: `${workflowId}/${context.opened.runNo}/${stepId}`,
+    workflowId: `${workflowId}/${runNo}/${stepId}`,
     taskQueue,
-    args: [{ ...input, target }],
+    args: [{ ...input, ...asked, target }],
     cancellationType: 'WAIT_CANCELLATION_COMPLETED',
     parentClosePolicy: 'REQUEST_CANCEL',
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
@@ -109,7 +116,7 @@ function childOptions(context: StepContext, stepId: string, target: string, inpu
 }
 
 async function runChild(context: StepContext, step: PlannedRunStep, ref: StepRef): Promise<StepResult> {
-  const options = childOptions(context, step.id, ref.target, step.input);
+  const options = childOptions(context, step.id, ref.target, step);
   const result: unknown = await executeChild(step.workflow, { ...options, staticSummary: step.title });
   return activities.recordChild.executeWithOptions(briefly(`run: ${step.title}`), [
     { ...ref, workflowId: options.workflowId, result: JSON.stringify(result ?? {}) },
@@ -120,9 +127,9 @@ async function observe(context: StepContext, step: PlannedObserveStep, ref: Step
   const sampling = () =>
     activities.observeWindow.executeWithOptions(summarised(`observe: ${step.title}`), [ref]);
   if (step.alongside === null) return sampling();
-  const { workflow, input } = step.alongside;
+  const { workflow } = step.alongside;
   const options = {
-    ...childOptions(context, step.id, ref.target, input),
+    ...childOptions(context, step.id, ref.target, step.alongside),
     staticSummary: `beside: ${step.title}`,
   };
   const beside = new CancellationScope();

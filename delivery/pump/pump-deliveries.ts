@@ -27,6 +27,8 @@ export interface PumpOptions {
   /** After so many milliseconds it claims nothing further. */
   readonly sliceMs: number;
   readonly signal: AbortSignal;
+  /** From then on it claims nothing further, as after `sliceMs`: what is under way goes on to its own end. */
+  readonly ending?: AbortSignal;
   readonly report?: (counts: DeliverResult) => void;
 }
 
@@ -110,12 +112,18 @@ class DeliveryPump implements LaneHost {
   }
 
   async run(): Promise<Pumped> {
-    const { signal } = this.#options;
+    const { signal, ending } = this.#options;
     const stop = () => {
       this.#lanes.release();
       this.#pauses.wake();
     };
     signal.addEventListener('abort', stop);
+    const end = () => {
+      this.#phase = 'ending';
+      stop();
+    };
+    ending?.addEventListener('abort', end);
+    if (ending?.aborted === true) end();
     const ticker = setInterval(() => void this.#tick(), TICK_MS);
     try {
       const isDone = await this.#loop().catch((error: unknown) => this.failed(error));
@@ -126,6 +134,7 @@ class DeliveryPump implements LaneHost {
     } finally {
       clearInterval(ticker);
       signal.removeEventListener('abort', stop);
+      ending?.removeEventListener('abort', end);
     }
   }
 

@@ -1,5 +1,7 @@
+import type { ReplayProgress } from '../../contracts/replay.ts';
 import { approve, change, check, noBackup, observe, type TestEngine } from './engine.ts';
 import { reports, send, table, untilStatus, untilStep } from './engine-facts.ts';
+import { waitFor } from './wait-for.ts';
 
 type Handle = Awaited<ReturnType<TestEngine['start']>>;
 type Played = Pick<Handle, 'fetchHistory'>;
@@ -16,6 +18,12 @@ export const SCENARIOS = [
   'deliver',
   'deliver-continued',
   'retention',
+  'replay',
+  'replay-held',
+  'replay-cancelled',
+  'replay-continues',
+  'replay-continued',
+  'replay-by-policy',
 ] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
@@ -113,7 +121,80 @@ export const PLAY: Readonly<Record<Scenario, (engine: TestEngine) => Promise<Pla
     await handle.result();
     return handle;
   },
+  async replay(engine) {
+    const handle = await replayed(engine, { letters: 4 });
+    await handle.result();
+    return handle;
+  },
+  async 'replay-held'(engine) {
+    const handle = await replayed(engine, { letters: 4, isStuck: true });
+    await steer(handle, 'hold');
+    await waitFor(async () => (await handle.query<ReplayProgress>('status')).heldBy !== null);
+    await steer(handle, 'setRate', { ratePerSecond: 1_000 });
+    await engine.sql.query('update t_replay set is_stuck = false');
+    await steer(handle, 'release');
+    await handle.result();
+    return handle;
+  },
+  async 'replay-cancelled'(engine) {
+    const handle = await replayed(engine, { letters: 4, isStuck: true });
+    await steer(handle, 'skip', { route: 'a_route' });
+    await handle.cancel();
+    await handle.result().catch(() => undefined);
+    return handle;
+  },
+  async 'replay-continues'(engine) {
+    const handle = await replayed(engine, { letters: 5, sliceMs: 1 });
+    await handle.result();
+    return engine.client.workflow.getHandle(handle.workflowId, handle.firstExecutionRunId);
+  },
+  async 'replay-continued'(engine) {
+    const handle = await replayed(engine, { letters: 5, sliceMs: 1 });
+    await handle.result();
+    return engine.client.workflow.getHandle(handle.workflowId);
+  },
+  async 'replay-by-policy'(engine) {
+    await standInForReplay(engine, { letters: 4 });
+    const { client, target, taskQueue } = engine;
+    const handle = await client.workflow.start('replayByPolicy', {
+      workflowId: `replay/${target}`,
+      taskQueue,
+      args: [{ target, actor: 'ana', reason: 'a test' }],
+    });
+    await handle.result();
+    return handle;
+  },
 };
+
+interface ReplayScenario {
+  readonly letters: number;
+  /** It waits until `is_stuck` is taken away. */
+  readonly isStuck?: boolean;
+  readonly sliceMs?: number;
+}
+
+/** A replay, two slices in each run. */
+async function replayed(engine: TestEngine, { sliceMs, ...scenario }: ReplayScenario): Promise<Handle> {
+  await standInForReplay(engine, scenario);
+  const { client, target, taskQueue } = engine;
+  const limits = { batchSize: 2, slicesPerRun: 2, ...(sliceMs === undefined ? {} : { sliceMs }) };
+  return client.workflow.start('replayDeadLetters', {
+    workflowId: `replay/${target}/plan`,
+    taskQueue,
+    args: [{ target, planHash: 'plan', actor: 'ana', reason: 'a test', ...limits }],
+  });
+}
+
+async function standInForReplay(engine: TestEngine, { letters, isStuck = false }: ReplayScenario) {
+  await engine.sql.query(REPLAY_STAND_IN);
+  await engine.sql.query('insert into t_replay (letters, is_stuck) values ($1, $2)', [letters, isStuck]);
+}
+
+async function steer(handle: Handle, name: string, given: object = {}): Promise<void> {
+  await handle.executeUpdate<ReplayProgress, [object]>(name, {
+    args: [{ actor: 'bo', reason: 'a test', ...given }],
+  });
+}
 
 /** A chain of runs: five events, one batch of two in each slice, two slices in each run. */
 async function drained(engine: TestEngine): Promise<Handle> {
@@ -170,6 +251,76 @@ const RETENTION_STAND_IN = `
   create function fn_iu_retention_drop(p_partition text, p_actor text, p_reason text) returns jsonb language sql as $$
     select jsonb_build_object('partition', p_partition, 'events', 2, 'attempts', 2)
   $$`;
+
+const REPLAY_STAND_IN = `
+  create table t_replay (
+    letters integer, resolved integer default 0, held_by text, rate numeric, stops boolean default false, is_stuck boolean);
+  create function t_progress() returns jsonb language sql as $$
+    select jsonb_build_object(
+      'planHash', 'plan', 'state', 'running', 'letters', letters, 'resolved', resolved, 'failed', 0, 'skipped', 0,
+      'inFlight', 0, 'waiting', letters - resolved, 'tries', resolved, 'canary', 'none', 'ratePerSecond', rate,
+      'heldBy', held_by, 'heldBecause', case when held_by is not null then 'a test' end)
+    from t_replay
+  $$;
+  create function fn_iu_replay_open(p_plan_hash text, p_run jsonb, p_actor text, p_reason text) returns jsonb
+  language sql as $$ select jsonb_build_object('planHash', p_plan_hash, 'progress', t_progress()) $$;
+  create function fn_iu_replay_step(p_plan_hash text, p_run_id text, p_until text, p_limit integer, p_window integer)
+  returns jsonb language plpgsql as $$
+    declare
+      v_resolved integer;
+      v_is_going boolean;
+    begin
+      select resolved, not (is_stuck or stops or held_by is not null) into v_resolved, v_is_going from t_replay;
+      if v_is_going then
+        update t_replay set resolved = least(letters, resolved + p_limit);
+      end if;
+      return (
+        select jsonb_build_object(
+          'status', case
+            when stops then 'cancelled'
+            when held_by is not null then 'held'
+            when resolved = letters then 'executed'
+            when v_is_going then 'working'
+            else 'waiting'
+          end,
+          'because', null, 'taken', resolved - v_resolved, 'dueInMs', null, 'usesQueue', false,
+          'progress', t_progress())
+        from t_replay);
+    end
+  $$;
+  create function fn_iu_replay_steer(
+    p_plan_hash text, p_run_id text, p_what text, p_value jsonb, p_actor text, p_reason text)
+  returns jsonb language plpgsql as $$
+    begin
+      update t_replay set
+        held_by = case p_what when 'hold' then p_actor when 'release' then null else held_by end,
+        rate = case p_what when 'rate' then (p_value ->> 'ratePerSecond')::numeric else rate end,
+        stops = stops or p_what = 'cancel';
+      return t_progress();
+    end
+  $$;
+  create function fn_iu_replay_close(p_plan_hash text, p_run_id text, p_outcome text, p_because text) returns jsonb
+  language sql as $$ select t_progress() $$;
+  create table iu_replay_policy (policy_code text, is_enabled boolean, min_age interval);
+  insert into iu_replay_policy values ('a_policy', true, '0'), ('b_policy', false, '0');
+  create table iu_replay_run (
+    plan_hash text, run_no integer, workflow_id text, run_id text, temporal_namespace text, temporal_address text,
+    temporal_cluster_id text, outcome text);
+  create function t_plan() returns jsonb language sql as $$
+    select '{"planHash": "plan", "letters": 4, "groups": [], "routes": [], "needsApproval": false, "approvedBy": null}'::jsonb
+  $$;
+  create function fn_iu_replay_plan_by_policy(p_policy_code text, p_actor text, p_reason text) returns jsonb
+  language sql as $$ select t_plan() $$;
+  create function fn_iu_replay_samples(p_plan_hash text, p_each integer)
+  returns table (
+    place integer, dead_letter_id uuid, route_code text, fingerprint text, target_kind text, target_ref text,
+    config jsonb, mode text, request jsonb, payload text)
+  language sql as $$
+    select null::integer, null::uuid, null, null, null, null, null::jsonb, null, null::jsonb, null where false
+  $$;
+  create function fn_iu_replay_tried(p_plan_hash text, p_tried jsonb) returns void language sql as $$ $$;
+  create function fn_iu_replay_read(p_plan_hash text) returns jsonb
+  language sql as $$ select jsonb_build_object('plan', t_plan()) $$`;
 
 async function approvePending(handle: Handle): Promise<void> {
   const { planHash, pendingApproval } = await untilStatus(
