@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
 import { addBackupCommands } from './backup.ts';
+import { addDeadLetterCommands } from './dead-letter.ts';
 import { addEvidenceCommands } from './evidence.ts';
 import { addIuCommands } from './iu.ts';
 import type { Lazily } from './lazily.ts';
@@ -54,6 +55,7 @@ export function buildProgram(lazily: Lazily): Command {
   addBackupCommands(program, lazily);
   addOutboxCommands(program, lazily);
   addRouteCommands(program, lazily);
+  addDeadLetterCommands(program, lazily);
   addScheduleCommands(program, lazily);
   addIuCommands(program, lazily);
   addEvidenceCommands(program, lazily);

@@ -32,7 +32,7 @@ const IDLE_MS = 500;
 /** A scheduled delivery ends so long before the next one starts, in milliseconds. */
 const DELIVER_REST_MS = 2_000;
 
-/** `sluice schedule apply drain|deliver|retention` */
+/** `sluice schedule apply drain|deliver|retention|replay` */
 export function scheduleApply([named]: readonly string[], options: ApplyOptions): Promise<ExitCode> {
   return withContext(options, async (context) => {
     const name = named as ScheduleName;
@@ -101,6 +101,8 @@ async function requestOf(
       }
       case 'retention':
         return { name: schedule, input: { target, apply: options.apply === true, actor, reason: why } };
+      case 'replay':
+        return { name: schedule, input: { target, actor, reason: why } };
     }
   }
 }

@@ -36,7 +36,7 @@ const ACT: Readonly<Record<Verb, (given: Steering) => Promise<Triggered | null>>
 
 const NOTED: ReadonlySet<Verb> = new Set(['pause', 'resume']);
 
-/** `sluice schedule pause|resume|trigger|delete drain|deliver|retention` */
+/** `sluice schedule pause|resume|trigger|delete drain|deliver|retention|replay` */
 export const STEER: Readonly<Record<Verb, Handler<ChangeOptions>>> = {
   pause: steers('pause'),
   resume: steers('resume'),

@@ -7,7 +7,9 @@ import { changes, duration, positiveInt } from './options.ts';
 export function addScheduleCommands(program: Command, lazily: Lazily): void {
   const schedule = program
     .command('schedule')
-    .description('what Temporal starts by itself: drains, deliveries and the retention of the outbox');
+    .description(
+      'what Temporal starts by itself: drains, deliveries, retention, and the replays that policies allow',
+    );
   schedule
     .command('list')
     .description('the schedules of the targets, what they did, and how the outbox is')
@@ -15,8 +17,16 @@ export function addScheduleCommands(program: Command, lazily: Lazily): void {
   changes(schedule.command('apply'))
     .description('create a schedule, or make it what is asked; a paused one stays paused')
     .addArgument(name())
-    .option('--every <duration>', 'how often it starts (drain and deliver 10s, retention 24h)', duration)
-    .option('--jitter <duration>', 'how late a start may be (drain and deliver 1s, retention 10m)', duration)
+    .option(
+      '--every <duration>',
+      'how often it starts (drain and deliver 10s, replay 5m, retention 24h)',
+      duration,
+    )
+    .option(
+      '--jitter <duration>',
+      'how late a start may be (drain and deliver 1s, replay 10s, retention 10m)',
+      duration,
+    )
     .option('--batch <events>', 'drain: events of one transaction', positiveInt, 2_000)
     .option('--cursor <code>', 'drain: which worker’s cursor', 'iu_outbound_default')
     .option('--apply', 'retention: let partitions leave; without it each run only says what would')
@@ -50,4 +60,5 @@ unless it is applied. Examples:
   sluice schedule apply drain --every 10s --reason "drain by itself"
   sluice schedule apply deliver --reason "deliver by itself"
   sluice schedule apply retention --reason "say what may leave, once a day"
-  sluice schedule apply retention --apply --yes --reason "90 days are enough"`;
+  sluice schedule apply retention --apply --yes --reason "90 days are enough"
+  sluice schedule apply replay --reason "what a policy allows"   # policies: sluice dead-letter policy list`;

@@ -26,8 +26,8 @@ as $$
 --       asked: what was done is recorded.
 -- called by: the delivery activity, in a transaction of its own; repeating it is safe.
 -- locks: the rows, their dead letters, the breaker's row; the cursor's row, by try, for an ordered route.
--- raises: invalid_parameter_value where p_outcomes is no array; not_null_violation for a status that is no outcome; whatever
---         else a constraint of the audit refuses.
+-- raises: invalid_parameter_value where p_outcomes is no array; unique_violation where it names an event twice;
+--         not_null_violation for a status that is no outcome; whatever else a constraint of the audit refuses.
 declare
   v_sum record;
   v_breaker text := 'closed';
@@ -111,6 +111,16 @@ begin
   from recorded;
 
   if v_sum.refused > 0 then
+    -- The statement above takes one of the outcomes of an event, and does not see that there are two.
+    if (
+      select count(distinct (outcome ->> 'event_id')::uuid) < count(outcome ->> 'event_id')
+      from jsonb_array_elements(p_outcomes) as outcome
+    ) then
+      raise exception using
+        errcode = 'unique_violation',
+        message = 'a settling names an event twice',
+        hint = 'Nothing was changed.';
+    end if;
     with
       outcome as materialized (
         select *

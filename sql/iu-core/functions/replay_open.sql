@@ -183,11 +183,11 @@ begin
   into strict v_plan
   from iu_replay_plan
   where iu_replay_plan.plan_hash = v_plan_hash;
-  if (p_actor ~ '\S') is not true or (p_reason ~ '\S') is not true or p_actor = v_plan.actor then
+  if (p_actor ~ '\S') is not true or (p_reason ~ '\S') is not true or lower(btrim(p_actor)) = lower(btrim(v_plan.actor)) then
     perform fn_iu_replay_refuse(
       'replay_not_approved',
       format('Plan %s was not approved: %s.', left(v_plan_hash, 16),
-        case when p_actor = v_plan.actor then p_actor || ' has made it' else 'actor or reason is missing' end),
+        case when lower(btrim(p_actor)) = lower(btrim(v_plan.actor)) then p_actor || ' has made it' else 'actor or reason is missing' end),
       'Another person than the one who made a plan approves it, and says why.',
       'Nothing was changed.');
   end if;
@@ -254,9 +254,14 @@ declare
   v_run iu_replay_run;
   v_stale text;
 begin
-  if (p_actor ~ '\S') is not true or (p_reason ~ '\S') is not true or (p_run ->> 'runId' ~ '\S') is not true then
+  if (p_actor ~ '\S') is not true or (p_reason ~ '\S') is not true or exists (
+    select
+    from unnest(array['workflowId', 'runId', 'temporalNamespace', 'temporalAddress', 'temporalClusterId']) as needed (key)
+    where (p_run ->> needed.key ~ '\S') is not true
+  ) then
     perform fn_iu_replay_refuse(
-      'replay_invalid', 'A run was opened without actor, reason or run id.', 'It names who starts it, why, and itself.',
+      'replay_invalid', 'A run was opened without actor or reason, or does not say where Temporal has it.',
+      'It names who starts it, why, and itself.',
       'Nothing was changed.');
   end if;
   lock table iu_replay_run in share row exclusive mode;
@@ -274,6 +279,14 @@ begin
         or progress.state = 'running'
         and run.run_id = p_run ->> 'runId'
       limit 20);
+    if v_open = '{}' then
+      -- One that is being executed is in the way, or its workflow is gone and it may be taken over: refused below.
+      v_open := array(
+        select iu_replay_progress.plan_hash
+        from iu_replay_progress
+        where iu_replay_progress.state = 'running'
+        limit 2);
+    end if;
     if cardinality(v_open) <> 1 then
       perform fn_iu_replay_refuse(
         case cardinality(v_open) when 0 then 'replay_not_found' else 'replay_invalid' end,
@@ -318,6 +331,18 @@ begin
       format('Plan %s is %s already.', left(v_plan_hash, 16), v_progress.state),
       'A plan is executed once.',
       'Nothing was changed. Make a new plan of what is still open.');
+  end if;
+  if exists (
+    select
+    from iu_replay_run
+    where iu_replay_run.plan_hash = v_plan_hash
+      and iu_replay_run.run_id = p_run ->> 'runId'
+  ) then
+    perform fn_iu_replay_refuse(
+      'replay_ended',
+      format('Run %s of plan %s has ended.', p_run ->> 'runId', left(v_plan_hash, 16)),
+      'A run is opened once.',
+      'Nothing was changed. Start a new run: it goes on where that one ended.');
   end if;
   v_stale := fn_iu_replay_stale_because(v_plan_hash);
   if v_stale is not null then
@@ -395,8 +420,8 @@ create function fn_iu_replay_end(p_plan_hash text, p_run_id text, p_outcome text
 as $$
 -- does: ends the run of a plan, once; what it has queued and nobody delivers at this moment is taken back.
 -- called by: fn_iu_replay_close, fn_iu_replay_abandon.
--- locks: the plan's progress, its letters.
--- raises: SL010 replay_not_found for a run that is none of the plan.
+-- locks: ROW EXCLUSIVE on the runs, then the plan's progress, its letters.
+-- raises: SL010 replay_not_found for a run that is none of the plan; replay_invalid for executed with letters left.
 declare
   v_progress iu_replay_progress;
   v_state constant text := case p_outcome
@@ -406,11 +431,25 @@ declare
     else 'cancelled'
   end;
 begin
+  -- Before the progress, in the order of fn_iu_replay_open: the other way round the two wait for each other.
+  lock table iu_replay_run in row exclusive mode;
   select iu_replay_progress.*
   into v_progress
   from iu_replay_progress
   where iu_replay_progress.plan_hash = p_plan_hash
   for update;
+  if p_outcome = 'executed' and v_progress.state = 'running'
+    and not exists (
+      select
+      from iu_replay_plan
+      where iu_replay_plan.plan_hash = p_plan_hash
+        and iu_replay_plan.letters = v_progress.resolved + v_progress.failed + v_progress.skipped
+    )
+  then
+    perform fn_iu_replay_refuse(
+      'replay_invalid', format('Plan %s has letters that have not ended.', left(p_plan_hash, 16)),
+      'A plan is executed once each of its letters is resolved, failed or skipped.', 'Nothing was changed.');
+  end if;
   update iu_replay_run
   set
     ended_at = clock_timestamp(),
@@ -434,10 +473,20 @@ begin
   end if;
   if v_progress.queued > 0 then
     v_progress := fn_iu_replay_collect(v_progress, true);
+    perform fn_iu_replay_keep(v_progress);
   end if;
   update iu_replay_progress
   set
-    state = v_state,
+    -- A run that was cancelled after its last letter leaves nothing for another one.
+    state = case
+      when v_state = 'cancelled'
+        and iu_replay_progress.resolved + iu_replay_progress.failed + iu_replay_progress.skipped = (
+          select iu_replay_plan.letters
+          from iu_replay_plan
+          where iu_replay_plan.plan_hash = p_plan_hash
+        ) then 'executed'
+      else v_state
+    end,
     stops_by = null,
     held_by = null,
     held_because = null,

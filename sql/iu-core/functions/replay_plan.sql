@@ -53,7 +53,8 @@ begin
       format('It is a %s from %s to %s.', case when p_whole then 'whole number' else 'number' end, p_min, p_max),
       'Nothing was planned or changed.');
   end if;
-  return v_number;
+  -- 2.0 is stored as 2: what reads it later casts it.
+  return case when p_whole then trunc(v_number) else v_number end;
 end
 $$;
 comment on function fn_iu_replay_number(jsonb, text, numeric, numeric, numeric, boolean) is
@@ -191,6 +192,9 @@ begin
   end if;
   foreach v_key in array array['failedSince', 'failedUntil'] loop
     begin
+      if jsonb_typeof(p_filter -> v_key) <> 'string' or p_filter ->> v_key !~ '^\d{4}-\d\d-\d\d' then
+        raise exception using errcode = 'invalid_datetime_format';
+      end if;
       perform (p_filter ->> v_key)::timestamptz;
     exception
       when others then
@@ -293,15 +297,20 @@ select jsonb_build_object(
     select jsonb_agg(
       grouped.value || coalesce(
         (
-          select tried.value
-          from jsonb_array_elements(progress.tried_out) as tried
-          where tried.value -> 'route' = grouped.value -> 'route'
-            and tried.value -> 'fingerprint' = grouped.value -> 'fingerprint'
-          limit 1
+          select jsonb_object_agg(told.key, told.value)
+          from jsonb_each(tried.value) as told
+          where told.key in ('tried', 'fixed', 'stillFailing', 'unknown', 'because')
         ),
         '{}')
       order by grouped.ordinality)
     from jsonb_array_elements(plan.groups) with ordinality as grouped
+    left join lateral (
+      select tried.value
+      from jsonb_array_elements(progress.tried_out) as tried
+      where tried.value -> 'route' = grouped.value -> 'route'
+        and tried.value -> 'fingerprint' = grouped.value -> 'fingerprint'
+      limit 1
+    ) as tried on true
   ),
   'routes', plan.routes,
   'excluded', plan.excluded,
@@ -368,8 +377,16 @@ begin
         letter.failure_code,
         left(letter.failure_detail ->> 'message', 500) as message,
         letter.route ->> 'target_ref' as former_target_ref,
-        (letter.last_attempt ->> 'attempt_no')::integer as attempt_no,
-        case when route.ordered_by_subject then
+        -- A recall has an attempt, too, and the letter does not know of it.
+        greatest(
+          (letter.last_attempt ->> 'attempt_no')::integer,
+          (
+            select max(iu_route_attempt.attempt_no)
+            from iu_route_attempt
+            where iu_route_attempt.idempotency_key = letter.idempotency_key
+          )
+        ) as attempt_no,
+        case when route.ordered_by_subject and letter.event ->> 'subject_seq' is not null then
           (letter.event ->> 'event_domain') || ' ' || (letter.event ->> 'event_subject') end as subject,
         case when route.ordered_by_subject then (letter.event ->> 'subject_seq')::bigint end as subject_seq,
         case
@@ -402,7 +419,7 @@ begin
         and letter.last_failed_at >= coalesce((p_filter ->> 'failedSince')::timestamptz, '-infinity')
         and letter.last_failed_at <= coalesce((p_filter ->> 'failedUntil')::timestamptz, 'infinity')
         and letter.last_failed_at <= v_now - p_min_age
-        and letter.replay_count < coalesce((p_filter ->> 'maxReplays')::integer, 2147483647)
+        and letter.replay_count < coalesce((p_filter ->> 'maxReplays')::numeric::integer, 2147483647)
       order by letter.created_at, letter.dead_letter_id
       limit v_max + 1
     ),
@@ -425,7 +442,7 @@ begin
       from candidate
       where candidate.excluded_because is null
       order by candidate.event_id, candidate.dead_letter_id
-      limit coalesce((p_filter ->> 'maxLetters')::integer, v_max + 1)
+      limit coalesce((p_filter ->> 'maxLetters')::numeric::integer, v_max + 1)
     ),
     in_subject as (
       select
@@ -566,12 +583,14 @@ begin
   select
     stored.plan_hash,
     summed.letters,
+    (select count(*) from candidate) as candidates,
     coalesce(excluded.list, '[]') as excluded
   into v_made
   from summed
   cross join excluded
   left join stored on true;
-  if v_made.letters > v_max then
+  -- More than it has looked at: some of the rest would be missed silently.
+  if v_made.letters > v_max or (v_made.candidates > v_max and not p_filter ? 'maxLetters') then
     perform fn_iu_replay_refuse(
       'replay_invalid',
       format('The filter matches more than %s dead letters.', v_max),

@@ -17,6 +17,7 @@ declare
   v_ids constant text[] := case when p_value ? 'ids' then fn_iu_replay_texts(p_value, 'ids') end;
   v_foreign text;
   v_places integer[];
+  v_from_behind integer[];
 begin
   perform fn_iu_replay_keys_known(p_value, 'skip', array['route', 'fingerprint', 'ids']);
   if (select count(*) from jsonb_object_keys(p_value)) <> 1
@@ -30,37 +31,53 @@ begin
   select string_agg(asked.id, ', ')
   into v_foreign
   from unnest(v_ids) as asked (id)
-  where not exists (
-    select
-    from iu_replay_letter
-    where iu_replay_letter.plan_hash = p_progress.plan_hash
-      and iu_replay_letter.dead_letter_id::text = asked.id
-  );
+  where case when asked.id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+      not exists (
+        select
+        from iu_replay_letter
+        where iu_replay_letter.dead_letter_id = asked.id::uuid
+          and iu_replay_letter.plan_hash = p_progress.plan_hash
+      )
+      else true
+    end;
   if v_foreign is not null then
     perform fn_iu_replay_refuse(
       'dead_letter_not_found', format('The plan has no dead letter %s.', v_foreign), 'Ids are those of letters of the plan.',
       'Nothing was skipped.');
   end if;
   with
+    asked as materialized (
+      select
+        iu_replay_letter.place,
+        iu_replay_letter.state = 'behind' as is_behind
+      from iu_replay_letter
+      where iu_replay_letter.plan_hash = p_progress.plan_hash
+        and iu_replay_letter.state in ('waiting', 'behind')
+        and (not p_value ? 'route' or iu_replay_letter.route_code = p_value ->> 'route')
+        and (not p_value ? 'fingerprint' or iu_replay_letter.fingerprint = p_value ->> 'fingerprint')
+        and (v_ids is null or iu_replay_letter.dead_letter_id::text = any (v_ids))
+    ),
     skipped as (
       update iu_replay_letter
       set
         state = 'skipped',
         due_at = null,
         because = 'skipped_by_request'
+      from asked
       where iu_replay_letter.plan_hash = p_progress.plan_hash
-        and iu_replay_letter.state in ('waiting', 'behind')
-        and (not p_value ? 'route' or iu_replay_letter.route_code = p_value ->> 'route')
-        and (not p_value ? 'fingerprint' or iu_replay_letter.fingerprint = p_value ->> 'fingerprint')
-        and (v_ids is null or iu_replay_letter.dead_letter_id::text = any (v_ids))
-      returning iu_replay_letter.place
+        and iu_replay_letter.place = asked.place
+      returning
+        iu_replay_letter.place,
+        asked.is_behind
     )
-  select array_agg(skipped.place)
-  into v_places
+  select
+    coalesce(array_agg(skipped.place), '{}'),
+    coalesce(array_agg(skipped.place) filter (where skipped.is_behind), '{}')
+  into v_places, v_from_behind
   from skipped;
   v_progress.skipped := v_progress.skipped
-    + coalesce(cardinality(v_places), 0)
-    + fn_iu_replay_followers(p_progress.plan_hash, coalesce(v_places, '{}'));
+    + cardinality(v_places)
+    + fn_iu_replay_followers(p_progress.plan_hash, v_places, v_from_behind);
   return v_progress;
 end
 $$;
@@ -92,7 +109,7 @@ declare
 begin
   if (p_actor ~ '\S') is not true or (p_reason ~ '\S') is not true
     or (p_what in ('hold', 'release', 'rate', 'skip', 'cancel')) is not true
-    or (p_what = 'rate' and not coalesce(p_value, '{}') ? 'ratePerSecond')
+    or (p_what = 'rate' and (jsonb_typeof(p_value) = 'object' and p_value ? 'ratePerSecond') is not true)
   then
     perform fn_iu_replay_refuse(
       'replay_invalid', format('A run was to be steered by %s.', coalesce(p_what, 'null')),

@@ -4,7 +4,7 @@
 -- locks:     creates only; nothing that exists is touched.
 -- raises:    duplicate_function where foreign objects hold these names.
 
-create function fn_iu_replay_followers(p_plan_hash text, p_places integer[])
+create function fn_iu_replay_followers(p_plan_hash text, p_places integer[], p_from_behind integer[] default '{}')
   returns integer
   language plpgsql
   volatile
@@ -12,7 +12,8 @@ create function fn_iu_replay_followers(p_plan_hash text, p_places integer[])
   set enable_seqscan = off
 as $$
 -- does: lets the letters go on that wait behind finished ones of the same subject: the next of each, or, where one stays open
---       and its route blocks its subject then, none: they are skipped. Answers how many were skipped.
+--       and its route blocks its subject then, none: those after it are skipped. A finished one that was itself behind another
+--       (p_from_behind) lets nobody go on. Answers how many were skipped.
 -- called by: fn_iu_replay_record, fn_iu_replay_steer; locks: the rows; raises: nothing.
 declare
   v_skipped integer;
@@ -23,16 +24,25 @@ begin
         finished.route_code,
         finished.worker_code,
         finished.subject,
-        bool_or(finished.state <> 'resolved') and (
+        bool_or(finished.stays_open) and (
           select iu_outbound_route.after_dead_letter is distinct from 'skip'
           from (values (finished.route_code)) as asked (route_code)
           left join iu_outbound_route on iu_outbound_route.route_code = asked.route_code
-        ) as is_blocked
-      from iu_replay_letter as finished
-      where finished.plan_hash = p_plan_hash
-        and finished.place = any (p_places)
-        and finished.subject is not null
-        and finished.state in ('resolved', 'failed', 'skipped')
+        ) as is_blocked,
+        min(finished.subject_seq) filter (where finished.stays_open) as blocked_from,
+        bool_or(finished.place <> all (p_from_behind)) as is_the_turn_over
+      from (
+        select
+          iu_replay_letter.*,
+          -- One that somebody else has resolved or discarded holds nobody back.
+          iu_replay_letter.state <> 'resolved'
+            and coalesce(iu_replay_letter.because, '-') not in ('resolved', 'discarded') as stays_open
+        from iu_replay_letter
+        where iu_replay_letter.plan_hash = p_plan_hash
+          and iu_replay_letter.place = any (p_places)
+          and iu_replay_letter.subject is not null
+          and iu_replay_letter.state in ('resolved', 'failed', 'skipped')
+      ) as finished
       group by finished.route_code, finished.worker_code, finished.subject
     ),
     moved as (
@@ -52,15 +62,18 @@ begin
           and waits.subject = finished.subject
           and waits.worker_code = finished.worker_code
           and waits.state = 'behind'
-          and (finished.is_blocked or waits.subject_seq = (
-            select min(first.subject_seq)
-            from iu_replay_letter as first
-            where first.plan_hash = p_plan_hash
-              and first.route_code = finished.route_code
-              and first.subject = finished.subject
-              and first.worker_code = finished.worker_code
-              and first.state = 'behind'
-          ))
+          and case
+            when finished.is_blocked then waits.subject_seq > finished.blocked_from
+            else finished.is_the_turn_over and waits.subject_seq = (
+              select min(first.subject_seq)
+              from iu_replay_letter as first
+              where first.plan_hash = p_plan_hash
+                and first.route_code = finished.route_code
+                and first.subject = finished.subject
+                and first.worker_code = finished.worker_code
+                and first.state = 'behind'
+            )
+          end
       ) as behind
       where iu_replay_letter.plan_hash = p_plan_hash
         and iu_replay_letter.place = behind.place
@@ -72,7 +85,7 @@ begin
   return v_skipped;
 end
 $$;
-comment on function fn_iu_replay_followers(text, integer[]) is
+comment on function fn_iu_replay_followers(text, integer[], integer[]) is
   'Layer replay. Lets letters go on that wait behind finished ones of their subject; returns how many were skipped instead.';
 
 create function fn_iu_replay_record(
@@ -266,8 +279,9 @@ begin
       end as outcome,
       case
         when attempt.status = 'failed' then attempt.failure_code
+        when dead_letter.state = 'discarded' then dead_letter.state
         when attempt.status is not null and dead_letter.state <> 'resolved' then 'recalled'
-        when attempt.status is null and dead_letter.state not in ('open', 'parked') then dead_letter.state
+        when attempt.status is null and dead_letter.state = 'resolved' then dead_letter.state
       end as because
     from iu_replay_letter as letter
     join iu_route_dead_letter as dead_letter on dead_letter.dead_letter_id = letter.dead_letter_id
@@ -282,6 +296,7 @@ begin
         where iu_route_delivery.event_id = letter.event_id
           and iu_route_delivery.route_code = letter.route_code
           and iu_route_delivery.worker_code = letter.worker_code
+          and iu_route_delivery.detail ->> 'plan' = left(letter.plan_hash, 16)
       )
   ) as judged;
   if v_sum.places is null then
@@ -305,6 +320,9 @@ as $$
 -- does: the letters to be tried next, all of one route and worker: those that are due again, else the next by place; and the
 --       first place that has not been looked at.
 -- called by: fn_iu_replay_step, fn_iu_replay_next; locks: none; raises: nothing.
+declare
+  -- Before the statement: inside it the clock would be no bound of the index, and what is due later would be read, too.
+  v_now constant timestamptz := clock_timestamp();
 begin
   next_place := p_progress.next_place;
   with
@@ -316,7 +334,7 @@ begin
         letter.worker_code
       from iu_replay_letter as letter
       where letter.plan_hash = p_progress.plan_hash
-        and letter.due_at <= clock_timestamp()
+        and letter.due_at <= v_now
         and letter.place <= p_last_place
       order by letter.due_at, letter.place
       limit p_limit
@@ -443,7 +461,14 @@ begin
       select
         iu_route_dead_letter.idempotency_key,
         iu_route_dead_letter.state,
-        (iu_route_dead_letter.last_attempt ->> 'attempt_no')::integer as attempt_no
+        greatest(
+          (iu_route_dead_letter.last_attempt ->> 'attempt_no')::integer,
+          (
+            select max(iu_route_attempt.attempt_no)
+            from iu_route_attempt
+            where iu_route_attempt.idempotency_key = iu_route_dead_letter.idempotency_key
+          )
+        ) as attempt_no
       from iu_route_dead_letter
       where iu_route_dead_letter.dead_letter_id = planned.dead_letter_id
       for update skip locked
@@ -496,9 +521,11 @@ begin
           when attempt.status in ('dry_run', 'sent', 'skipped') then 'resolved'
           when attempt.status = 'failed' then 'failed'
           when attempt.status = 'blocked' then 'blocked'
-          when queued.event_id is not null then 'queued'
+          when queued.detail ->> 'plan' = left(p_progress.plan_hash, 16) then 'queued'
           else 'skipped'
-        end as outcome
+        end as outcome,
+        -- By a replay that was not committed yet when the letter was locked.
+        case when queued.event_id is not null then 'queued_since' else 'not_taken' end as skipped_because
       from unnest(p_places, p_keys, p_attempt_nos) as tried (place, key, attempt_no)
       left join lateral (
         select iu_route_attempt.*
@@ -542,7 +569,7 @@ begin
   select
     array_agg(result.place),
     array_agg(result.outcome),
-    array_agg(case result.outcome when 'failed' then result.failure_code when 'skipped' then 'not_taken' end)
+    array_agg(case result.outcome when 'failed' then result.failure_code when 'skipped' then result.skipped_because end)
   into places, outcomes, becauses
   from result;
   if 'blocked' = any (outcomes) then
@@ -574,6 +601,7 @@ declare
   v_detail jsonb;
   v_route_code text;
   v_worker_code text;
+  v_change text;
   v_progress iu_replay_progress := p_progress;
   i integer;
 begin
@@ -612,7 +640,12 @@ begin
 
   if v_route_code is null then
     for i in 1 .. cardinality(v_may.places) loop
-      perform fn_iu_route_dead_letter_replay(v_may.dead_letter_ids[i], v_run.actor, v_run.reason);
+      if fn_iu_route_dead_letter_replay(v_may.dead_letter_ids[i], v_run.actor, v_run.reason) ->> 'status' like '%gate%' then
+        raise exception using
+          errcode = 'serialization_failure',
+          message = 'a gate was closed while letters were tried',
+          hint = 'Nothing of this batch counts; the next one finds the gate closed.';
+      end if;
     end loop;
   else
     begin
@@ -636,6 +669,14 @@ begin
           end;
         end loop;
     end;
+    -- Its route may have become another one after the gate was looked at: a dry run would count as resolved.
+    v_change := fn_iu_replay_route_change(p_progress.plan_hash, v_route_code);
+    if v_change is not null then
+      raise exception using
+        errcode = 'serialization_failure',
+        message = v_change || ' while letters were tried',
+        hint = 'Nothing of this batch counts; the next one finds the route as it is.';
+    end if;
   end if;
   v_result := fn_iu_replay_results(
     v_progress, v_may.places, v_may.keys, v_may.attempt_nos, v_run.actor, v_run.reason);
@@ -721,6 +762,35 @@ end
 $$;
 comment on function fn_iu_replay_gate(text, integer) is
   'Layer replay. What keeps a letter of a plan from being tried now; null where it may be.';
+
+create function fn_iu_replay_gate_of_queued(p_plan_hash text)
+  returns text
+  language plpgsql
+  volatile
+  set search_path from current
+  set enable_seqscan = off
+as $$
+-- does: what keeps letters that are queued from being delivered now, as fn_iu_replay_gate tells it; null where nothing does.
+-- called by: fn_iu_replay_step, where nothing is left to be tried; locks: as fn_iu_replay_gate; raises: as that.
+declare
+  v_place integer;
+  v_because text;
+begin
+  for v_place in
+    select min(iu_replay_letter.place)
+    from iu_replay_letter
+    where iu_replay_letter.plan_hash = p_plan_hash
+      and iu_replay_letter.state = 'queued'
+    group by iu_replay_letter.route_code
+  loop
+    v_because := fn_iu_replay_gate(p_plan_hash, v_place);
+    exit when v_because is not null;
+  end loop;
+  return v_because;
+end
+$$;
+comment on function fn_iu_replay_gate_of_queued(text) is
+  'Layer replay. What keeps queued letters of a plan from being delivered now; null where nothing does.';
 
 create function fn_iu_replay_note_gate(p_progress iu_replay_progress, p_because text)
   returns iu_replay_progress
@@ -810,7 +880,8 @@ create function fn_iu_replay_step(p_plan_hash text, p_run_id text, p_until text,
   set search_path from current
 as $$
 -- does: one batch of a run, as one transaction: notes what was delivered; then, unless somebody holds it, a gate is closed, a
---       limit is exceeded or it is to stop, tries up to p_limit letters of one route, with at most p_window in the queue.
+--       limit is exceeded or it is to stop, tries up to p_limit letters of one route (0 only looks), with at most p_window in the
+--       queue.
 --       Answers its status: working (call again), waiting (for deliveries, or dueInMs), held, canary_passed, executed,
 --       stopped, cancelled; and the progress. What steers it is read with every batch.
 -- called by: the replay activity.
@@ -831,14 +902,14 @@ declare
   v_taken integer := 0;
   v_due_in_ms bigint;
 begin
-  if (p_until in ('canary', 'end') and p_limit between 1 and fn_iu_config_positive_int('iu_core.route_worker_max_batch')
+  if (p_until in ('canary', 'end') and p_limit between 0 and fn_iu_config_positive_int('iu_core.route_worker_max_batch')
     and p_window >= 1) is not true
   then
     perform fn_iu_replay_refuse(
       'replay_invalid',
       format('A step was asked for with until %s, limit %s, window %s.', coalesce(p_until, 'null'), coalesce(p_limit::text, 'null'),
         coalesce(p_window::text, 'null')),
-      'until is canary or end; the limit is positive and at most iu_core.route_worker_max_batch; the window is positive.',
+      'until is canary or end; the limit is 0 to iu_core.route_worker_max_batch; the window is positive.',
       'Nothing was changed.');
   end if;
   v_progress := fn_iu_replay_enter(p_plan_hash, p_run_id);
@@ -868,10 +939,10 @@ begin
     if v_status = 'stopped' and v_progress.canary = 'running' then
       v_progress.canary := 'failed';
     end if;
-  elsif v_progress.resolved + v_progress.failed + v_progress.skipped = v_letters then
-    v_status := 'executed';
   elsif p_until = 'canary' and v_progress.canary in ('passed', 'none') then
     v_status := 'canary_passed';
+  elsif v_progress.resolved + v_progress.failed + v_progress.skipped = v_letters then
+    v_status := 'executed';
   else
     v_limit := case when v_progress.uses_queue then least(p_limit, p_window - v_progress.queued) else p_limit end;
     if v_limit > 0 then
@@ -887,6 +958,10 @@ begin
           v_progress := fn_iu_replay_try_places(v_progress, v_pick.places);
         end if;
       end if;
+    end if;
+    if v_taken = 0 and v_gate is null and v_progress.queued > 0 then
+      v_gate := fn_iu_replay_gate_of_queued(p_plan_hash);
+      v_progress := fn_iu_replay_note_gate(v_progress, v_gate);
     end if;
     v_status := case when v_gate is not null then 'held' when v_taken > 0 then 'working' else 'waiting' end;
     v_because := v_gate;
@@ -921,7 +996,7 @@ create function fn_iu_replay_next(p_plan_hash text, p_run_id text, p_until text,
   set search_path from current
 as $$
 -- does: the slow way, first: the places of the letters that a step would try now, none where it would try none. The caller
---       tries or fails each of them in this very transaction.
+--       tries or fails each of them in this very transaction; what it does not is due again.
 -- called by: the replay activity, after a step has exceeded its time.
 -- locks: the plan's progress, the shared side of the worker's advisory lock.
 -- raises: SL010 replay_not_found, replay_ended.
@@ -945,12 +1020,48 @@ begin
     return '{}';
   end if;
   v_progress.next_place := v_pick.next_place;
+  update iu_replay_letter
+  set due_at = clock_timestamp()
+  where iu_replay_letter.plan_hash = p_plan_hash
+    and iu_replay_letter.place = any (v_pick.places)
+    and iu_replay_letter.due_at is null;
   perform fn_iu_replay_keep(v_progress);
   return v_pick.places;
 end
 $$;
 comment on function fn_iu_replay_next(text, text, text, integer) is
   'Layer replay. The places of the letters that a step would try now; the caller tries or fails each in the same transaction.';
+
+create function fn_iu_replay_waiting(p_plan_hash text, p_places integer[])
+  returns integer[]
+  language sql
+  stable
+  set search_path from current
+as $$
+-- does: those of some places whose letters wait for a try and are of the first one's route and worker.
+-- called by: fn_iu_replay_try, fn_iu_replay_fail; locks: none; raises: nothing.
+with
+  waiting as (
+    select
+      letter.place,
+      letter.route_code,
+      letter.worker_code
+    from iu_replay_letter as letter
+    where letter.plan_hash = p_plan_hash
+      and letter.place = any (p_places)
+      and letter.state = 'waiting'
+  )
+select coalesce(array_agg(waiting.place order by waiting.place), '{}')
+from waiting
+where (waiting.route_code, waiting.worker_code) is not distinct from (
+  select (first.route_code, first.worker_code)
+  from waiting as first
+  order by first.place
+  limit 1
+)
+$$;
+comment on function fn_iu_replay_waiting(text, integer[]) is
+  'Layer replay. Those of some places whose letters wait for a try, of one route and worker.';
 
 create function fn_iu_replay_try(p_plan_hash text, p_run_id text, p_places integer[])
   returns integer
@@ -959,13 +1070,25 @@ create function fn_iu_replay_try(p_plan_hash text, p_run_id text, p_places integ
   security definer
   set search_path from current
 as $$
--- does: the slow way, then: tries letters of one route by place; answers how many.
+-- does: the slow way, then: tries letters of one route by place; answers how many. What does not wait for a try is left
+--       alone, and so is everything where the run is held, stops, or has its gate closed.
 -- called by: the replay activity, after SAVEPOINT and SET LOCAL statement_timeout.
--- locks: the plan's progress, the letters.
+-- locks: the plan's progress, the letters, the shared side of the worker's advisory lock.
 -- raises: SL010 replay_not_found, replay_ended; what another try may cure.
+declare
+  v_progress iu_replay_progress := fn_iu_replay_enter(p_plan_hash, p_run_id);
+  v_places constant integer[] := fn_iu_replay_waiting(p_plan_hash, p_places);
 begin
-  perform fn_iu_replay_keep(fn_iu_replay_try_places(fn_iu_replay_enter(p_plan_hash, p_run_id), p_places));
-  return cardinality(p_places);
+  if cardinality(v_places) = 0
+    or v_progress.stops_by is not null
+    or v_progress.held_by is not null
+    or fn_iu_replay_over_limit(v_progress) is not null
+    or fn_iu_replay_gate(p_plan_hash, v_places[1]) is not null
+  then
+    return 0;
+  end if;
+  perform fn_iu_replay_keep(fn_iu_replay_try_places(v_progress, v_places));
+  return cardinality(v_places);
 end
 $$;
 comment on function fn_iu_replay_try(text, text, integer[]) is 'Layer replay. Tries letters by place.';
@@ -977,7 +1100,7 @@ create function fn_iu_replay_fail(p_plan_hash text, p_run_id text, p_place integ
   security definer
   set search_path from current
 as $$
--- does: the slow way, where a letter's try took too long or failed: records that failed try.
+-- does: the slow way, where a letter's try took too long or failed: records that failed try, of a letter that waits for one.
 -- called by: the replay activity, after ROLLBACK TO SAVEPOINT.
 -- locks: the plan's progress, the letter.
 -- raises: SL010 replay_not_found, replay_ended.
@@ -987,6 +1110,9 @@ declare
   v_judged record;
   v_letter iu_replay_letter;
 begin
+  if cardinality(fn_iu_replay_waiting(p_plan_hash, array[p_place])) = 0 then
+    return;
+  end if;
   v_judged := fn_iu_replay_judge(v_progress, array[p_place]);
   if v_judged.outcomes[1] is not null then
     perform fn_iu_replay_keep(fn_iu_replay_record(v_progress, v_judged.places, v_judged.outcomes, v_judged.becauses));
@@ -1006,7 +1132,7 @@ end
 $$;
 comment on function fn_iu_replay_fail(text, text, integer, text, text) is 'Layer replay. Records a letter''s failed try.';
 
-alter function fn_iu_replay_followers(text, integer[]) owner to iu_core_owner;
+alter function fn_iu_replay_followers(text, integer[], integer[]) owner to iu_core_owner;
 alter function fn_iu_replay_record(iu_replay_progress, integer[], text[], text[]) owner to iu_core_owner;
 alter function fn_iu_replay_keep(iu_replay_progress) owner to iu_core_owner;
 alter function fn_iu_replay_collect(iu_replay_progress, boolean) owner to iu_core_owner;
@@ -1016,15 +1142,17 @@ alter function fn_iu_replay_results(iu_replay_progress, integer[], text[], integ
 alter function fn_iu_replay_try_places(iu_replay_progress, integer[]) owner to iu_core_owner;
 alter function fn_iu_replay_enter(text, text) owner to iu_core_owner;
 alter function fn_iu_replay_gate(text, integer) owner to iu_core_owner;
+alter function fn_iu_replay_gate_of_queued(text) owner to iu_core_owner;
 alter function fn_iu_replay_note_gate(iu_replay_progress, text) owner to iu_core_owner;
 alter function fn_iu_replay_over_limit(iu_replay_progress) owner to iu_core_owner;
 alter function fn_iu_replay_canary(iu_replay_progress, integer) owner to iu_core_owner;
 alter function fn_iu_replay_step(text, text, text, integer, integer) owner to iu_core_owner;
 alter function fn_iu_replay_next(text, text, text, integer) owner to iu_core_owner;
+alter function fn_iu_replay_waiting(text, integer[]) owner to iu_core_owner;
 alter function fn_iu_replay_try(text, text, integer[]) owner to iu_core_owner;
 alter function fn_iu_replay_fail(text, text, integer, text, text) owner to iu_core_owner;
 
-revoke all on function fn_iu_replay_followers(text, integer[]) from public;
+revoke all on function fn_iu_replay_followers(text, integer[], integer[]) from public;
 revoke all on function fn_iu_replay_record(iu_replay_progress, integer[], text[], text[]) from public;
 revoke all on function fn_iu_replay_keep(iu_replay_progress) from public;
 revoke all on function fn_iu_replay_collect(iu_replay_progress, boolean) from public;
@@ -1034,11 +1162,13 @@ revoke all on function fn_iu_replay_results(iu_replay_progress, integer[], text[
 revoke all on function fn_iu_replay_try_places(iu_replay_progress, integer[]) from public;
 revoke all on function fn_iu_replay_enter(text, text) from public;
 revoke all on function fn_iu_replay_gate(text, integer) from public;
+revoke all on function fn_iu_replay_gate_of_queued(text) from public;
 revoke all on function fn_iu_replay_note_gate(iu_replay_progress, text) from public;
 revoke all on function fn_iu_replay_over_limit(iu_replay_progress) from public;
 revoke all on function fn_iu_replay_canary(iu_replay_progress, integer) from public;
 revoke all on function fn_iu_replay_step(text, text, text, integer, integer) from public;
 revoke all on function fn_iu_replay_next(text, text, text, integer) from public;
+revoke all on function fn_iu_replay_waiting(text, integer[]) from public;
 revoke all on function fn_iu_replay_try(text, text, integer[]) from public;
 revoke all on function fn_iu_replay_fail(text, text, integer, text, text) from public;
 grant execute on function fn_iu_replay_step(text, text, text, integer, integer) to iu_core_operator, iu_core_worker;

@@ -15,7 +15,9 @@ export type ShippedMacro =
   | 'disable-outbound-fully'
   | 'delivery-seam'
   | 'delivery-live'
-  | 'durable-live-route';
+  | 'durable-live-route'
+  | 'dead-letter-replay'
+  | 'replay-after-fix';
 export type Handle = Awaited<ReturnType<TestEngine['start']>>;
 
 /** Quick where the manifest takes its time, and otherwise as it ships. */

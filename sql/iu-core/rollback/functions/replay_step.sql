@@ -5,11 +5,13 @@
 
 drop function fn_iu_replay_fail(text, text, integer, text, text);
 drop function fn_iu_replay_try(text, text, integer[]);
+drop function fn_iu_replay_waiting(text, integer[]);
 drop function fn_iu_replay_next(text, text, text, integer);
 drop function fn_iu_replay_step(text, text, text, integer, integer);
 drop function fn_iu_replay_canary(iu_replay_progress, integer);
 drop function fn_iu_replay_over_limit(iu_replay_progress);
 drop function fn_iu_replay_note_gate(iu_replay_progress, text);
+drop function fn_iu_replay_gate_of_queued(text);
 drop function fn_iu_replay_gate(text, integer);
 drop function fn_iu_replay_enter(text, text);
 drop function fn_iu_replay_try_places(iu_replay_progress, integer[]);
@@ -19,4 +21,4 @@ drop function fn_iu_replay_pick(iu_replay_progress, integer, integer);
 drop function fn_iu_replay_collect(iu_replay_progress, boolean);
 drop function fn_iu_replay_keep(iu_replay_progress);
 drop function fn_iu_replay_record(iu_replay_progress, integer[], text[], text[]);
-drop function fn_iu_replay_followers(text, integer[]);
+drop function fn_iu_replay_followers(text, integer[], integer[]);
