@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { PlanByPolicyInput, PlanGroup, PlannedByPolicy, ReplayPlan } from '../contracts/replay.ts';
 import { SQLSTATES } from '../contracts/sqlstates.ts';
+import { leaveOutFailing } from '../replay/leave-out-failing.ts';
 import { type Planning, tryOutPlan } from '../replay/plan-replay.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { sqlstateOf } from '../target/sqlstate-of.ts';
@@ -88,26 +89,12 @@ async function withoutWhatFails(
   { code }: Policy,
   plan: ReplayPlan,
 ): Promise<Planned> {
-  const failing = plan.groups.filter(stillFails);
-  if (failing.length === 0 || plan.planHash === null) return { plan: planOf(code, plan) };
+  const failing = await leaveOutFailing(planning, plan, { actor, reason });
+  if (failing.length === 0) return { plan: planOf(code, plan) };
   const left = sum(plan.groups) - sum(failing);
   const passedOver = `${sum(failing)} of ${plan.letters} letters still fail when they are tried out (${say(failing)}); they stay open`;
   if (left === 0) return { passedOver };
-  const { client, transact } = planning;
-  await transact('read write', async () => {
-    for (const { fingerprint } of failing)
-      await askFunction(client, 'fn_iu_replay_leave_out($1, $2, $3, $4)', [
-        plan.planHash,
-        JSON.stringify({ fingerprint }),
-        actor,
-        `${reason}: it still fails when it is tried out`,
-      ]);
-  });
   return { plan: { ...planOf(code, plan), letters: left }, passedOver };
-}
-
-function stillFails({ fixed, stillFailing, unknown }: PlanGroup): boolean {
-  return stillFailing > 0 && fixed === 0 && unknown === 0;
 }
 
 function waitsForApproval({ planHash, letters, needsApproval, approvedBy }: ReplayPlan): string | null {

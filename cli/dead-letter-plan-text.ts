@@ -1,4 +1,5 @@
 import type { PlanExclusion, PlanGroup, PlanRoute, ReplayPlan, ReplayPolicy } from '../contracts/replay.ts';
+import { stillFails } from '../replay/leave-out-failing.ts';
 import { seconds } from './dead-letter-list.ts';
 import { aligned } from './dead-letter-show-text.ts';
 import { sayDuration } from './say-duration.ts';
@@ -39,8 +40,18 @@ export function planText(plan: ReplayPlan, target: string): string {
     ...(routes.length === 0 ? [] : [routesTable(routes)]),
     ...routes.flatMap(changedTarget),
     ...(excluded.length === 0 ? [] : ['left alone:', excludedTable(excluded)]),
+    ...failingText(groups),
     `next: ${nextCommand(plan, target)}`,
   ].join('\n');
+}
+
+/** What to know before letters are replayed that still fail when they are tried out. */
+function failingText(groups: readonly PlanGroup[]): readonly string[] {
+  const failing = groups.filter(stillFails).reduce((sum, { letters }) => sum + letters, 0);
+  if (failing === 0) return [];
+  return [
+    `${failing} letters are of kinds that still fail: replayed now they fail again. Mend the cause first, or plan with --leave-out-failing.`,
+  ];
 }
 
 /** The command that comes after a plan; null where there is none. */

@@ -1,6 +1,7 @@
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
 import type { ReplayPlan } from '../contracts/replay.ts';
 import { buildRegistry, closeRegistry } from '../delivery/build-registry.ts';
+import { leaveOutFailing } from '../replay/leave-out-failing.ts';
 import { planReplay } from '../replay/plan-replay.ts';
 import { withContext } from './context.ts';
 import { replayControlOf } from './dead-letter-control.ts';
@@ -8,9 +9,10 @@ import { filterOf, type PlanOptions, policyOf } from './dead-letter-options.ts';
 import { nextCommand, planText } from './dead-letter-plan-text.ts';
 import { withIuCore } from './iu-core.ts';
 import type { ChangeOptions } from './options.ts';
-import { printResult } from './print.ts';
+import { note, printResult } from './print.ts';
 
-type Options = ChangeOptions & PlanOptions & { readonly samples: number; readonly tryOut: boolean };
+type Options = ChangeOptions &
+  PlanOptions & { readonly samples: number; readonly tryOut: boolean; readonly leaveOutFailing?: boolean };
 
 /**
  * `sluice dead-letter plan [ID...]`: freezes letters, routes and policy under a hash, and tries samples out where that leaves
@@ -25,7 +27,7 @@ export function deadLetterPlan(ids: readonly string[], options: Options): Promis
       // What is tried out is a function, a report or a vector; workflows are never started.
       const registry = buildRegistry(target.delivery, { temporal: null, env: context.env });
       try {
-        return await planReplay({
+        const made = await planReplay({
           client,
           transact,
           target,
@@ -36,6 +38,13 @@ export function deadLetterPlan(ids: readonly string[], options: Options): Promis
           reason,
           samples: options.tryOut ? options.samples : 0,
         });
+        if (options.leaveOutFailing === true) {
+          const failing = await leaveOutFailing({ client, transact }, made, { actor, reason });
+          if (failing.length < made.groups.length)
+            for (const { fingerprint, letters } of failing)
+              note(`left out, since it still fails: ${letters} letters of ${fingerprint}`);
+        }
+        return made;
       } finally {
         await closeRegistry(registry);
       }

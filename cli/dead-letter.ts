@@ -66,6 +66,7 @@ function addPlans(deadLetter: Command, lazily: Lazily): void {
     .option('--include-dry-run', 'also letters whose route is in dry run: resolved, and nothing is delivered')
     .option('--samples <letters>', 'of each kind of failure to try out', countFromZero, 20)
     .option('--no-try-out', 'try nothing out')
+    .option('--leave-out-failing', 'leave out, and open, the kinds of failure whose samples all still fail')
     .addHelpText('after', PLAN_HELP)
     .action(lazily(async () => (await import('./dead-letter-plan.ts')).deadLetterPlan));
   deadLetter

@@ -92,6 +92,34 @@ test('what was mended is found out beforehand, and nothing of the try-out stays'
   expect(untried.groups).toMatchObject([{ tried: 0 }, { tried: 0 }]);
 });
 
+test('what still fails when it is tried out is pointed at, and left out where that is asked for', async () => {
+  await sql.query(`
+    create function app.half(request jsonb) returns jsonb language plpgsql security definer set search_path = app, pg_temp
+    as $$ begin
+      if request #>> '{safe_payload,does}' = 'answers failed' then raise exception 'half of it'; end if;
+      return null;
+    end $$;
+    alter function app.half(jsonb) owner to test_app_owner;
+    revoke all on function app.half(jsonb) from public;
+    grant execute on function app.half(jsonb) to iu_core_owner`);
+  await setConfig('delivery_functions', 'app.take, app.half');
+  await sql.query(`update iu_outbound_route set target_ref = 'app.half' where route_code = 'crm'`);
+  const { stdout, stderr } = await project.run('plan', '--route', 'crm', '--leave-out-failing', ...because);
+  expect(stdout).toContain('2 letters are of kinds that still fail: replayed now they fail again.');
+  expect(stderr).toMatch(/left out, since it still fails: 2 letters of [0-9a-f]{16}/);
+  const states = `select jsonb_agg(state order by place) as answer from iu_replay_letter
+    where plan_hash = (select plan_hash from iu_replay_plan order by created_at desc limit 1)`;
+  expect((await ask<string[]>(sql, states)).sort()).toEqual([
+    'skipped',
+    'skipped',
+    'waiting',
+    'waiting',
+    'waiting',
+  ]);
+  await sql.query(`update iu_outbound_route set target_ref = 'app.take' where route_code = 'crm'`);
+  await setConfig('delivery_functions', 'app.take, app.mended');
+});
+
 test('a plan is of the letters and the policy that are asked for', async () => {
   const [first = '', second = ''] = raised;
   const made = await plan(
