@@ -8,8 +8,10 @@ const OURS = `n.nspname = 'public'`;
 describe.each([
   [15, 'live'],
   [15, 'delivering'],
+  [15, 'replaying'],
   [18, 'live'],
   [18, 'delivering'],
+  [18, 'replaying'],
 ] as const)('every object on PostgreSQL %i, %s', (major, level) => {
   let client: pg.Client;
   const names = (sql: string) =>

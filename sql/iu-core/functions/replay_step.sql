@@ -420,7 +420,8 @@ create function fn_iu_replay_judge(
   set jit = off
 as $$
 -- does: locks letters that are to be tried, and tells which may be (outcome null) and why not the others: somebody has it at
---       this moment, or has resolved, discarded, parked, tried or queued it since the plan was made.
+--       this moment, or has resolved, discarded, parked, tried or queued it since the plan was made, or an earlier event of its
+--       subject holds it back.
 -- called by: fn_iu_replay_try_places; locks: the letters, passing over those that somebody has; raises: nothing.
 begin
   select
@@ -446,6 +447,8 @@ begin
           plan.filter ? 'ids' or coalesce(plan.filter -> 'states' ? 'parked', false)) then 'parked'
         when letter.attempt_no <> planned.attempt_no then 'tried_since'
         when queued.event_id is not null then 'queued_since'
+        -- By an earlier event of its subject that is none of the plan.
+        when prior.state not in ('done', 'passed_over') then 'subject_blocked'
       end as because
     from unnest(p_places) as asked (place)
     -- One look-up for each, as in fn_iu_replay_record.
@@ -476,6 +479,13 @@ begin
     left join iu_route_delivery as queued
       on queued.event_id = planned.event_id
       and queued.route_code = planned.route_code
+    left join iu_outbound_route as route
+      on route.route_code = planned.route_code
+      and planned.subject is not null
+    left join lateral fn_iu_route_prior(
+      planned.worker_code, route.route_code, route.event_type, route.event_filter, route.after_dead_letter,
+      split_part(planned.subject, ' ', 1), substr(planned.subject, strpos(planned.subject, ' ') + 1), planned.subject_seq
+    ) as prior on route.route_code is not null
   ) as judged;
 end
 $$;
@@ -842,6 +852,24 @@ $$;
 comment on function fn_iu_replay_over_limit(iu_replay_progress) is
   'Layer replay. The failure limit that a run has exceeded, in words; null while it has not.';
 
+create function fn_iu_replay_room(p_progress iu_replay_progress)
+  returns bigint
+  language sql
+  stable
+  set search_path from current
+as $$
+-- does: how many letters may be tried at once so that, should each fail, the failure limit is exceeded by one and no more.
+-- called by: fn_iu_replay_step; locks: none; raises: nothing.
+select (plan.policy ->> 'failureLimit')::bigint + 1 - (p_progress.failed - run.failed_before) - p_progress.queued
+from iu_replay_plan as plan
+join iu_replay_run as run
+  on run.plan_hash = plan.plan_hash
+  and run.run_no = p_progress.run_no
+where plan.plan_hash = p_progress.plan_hash
+$$;
+comment on function fn_iu_replay_room(iu_replay_progress) is
+  'Layer replay. How many letters may be tried at once without exceeding the failure limit by more than one.';
+
 create function fn_iu_replay_canary(p_progress iu_replay_progress, p_canary_letters integer)
   returns iu_replay_progress
   language plpgsql
@@ -944,7 +972,10 @@ begin
   elsif v_progress.resolved + v_progress.failed + v_progress.skipped = v_letters then
     v_status := 'executed';
   else
-    v_limit := case when v_progress.uses_queue then least(p_limit, p_window - v_progress.queued) else p_limit end;
+    v_limit := least(
+      p_limit,
+      case when v_progress.uses_queue then p_window - v_progress.queued else p_limit end,
+      fn_iu_replay_room(v_progress));
     if v_limit > 0 then
       v_pick := fn_iu_replay_pick(v_progress, v_last_place, v_limit);
       if v_pick.places is not null then
@@ -1145,6 +1176,7 @@ alter function fn_iu_replay_gate(text, integer) owner to iu_core_owner;
 alter function fn_iu_replay_gate_of_queued(text) owner to iu_core_owner;
 alter function fn_iu_replay_note_gate(iu_replay_progress, text) owner to iu_core_owner;
 alter function fn_iu_replay_over_limit(iu_replay_progress) owner to iu_core_owner;
+alter function fn_iu_replay_room(iu_replay_progress) owner to iu_core_owner;
 alter function fn_iu_replay_canary(iu_replay_progress, integer) owner to iu_core_owner;
 alter function fn_iu_replay_step(text, text, text, integer, integer) owner to iu_core_owner;
 alter function fn_iu_replay_next(text, text, text, integer) owner to iu_core_owner;
@@ -1165,6 +1197,7 @@ revoke all on function fn_iu_replay_gate(text, integer) from public;
 revoke all on function fn_iu_replay_gate_of_queued(text) from public;
 revoke all on function fn_iu_replay_note_gate(iu_replay_progress, text) from public;
 revoke all on function fn_iu_replay_over_limit(iu_replay_progress) from public;
+revoke all on function fn_iu_replay_room(iu_replay_progress) from public;
 revoke all on function fn_iu_replay_canary(iu_replay_progress, integer) from public;
 revoke all on function fn_iu_replay_step(text, text, text, integer, integer) from public;
 revoke all on function fn_iu_replay_next(text, text, text, integer) from public;

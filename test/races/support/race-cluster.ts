@@ -9,6 +9,7 @@ import { unprivilegedUser } from '../../../local/unprivileged-user.ts';
 import {
   BASE_FILES,
   ENABLE,
+  REPLAY_FILES,
   SEAM_FILES,
   UNIT_FILES,
   WORKER_FILES,
@@ -21,7 +22,7 @@ const TEMPLATE = 'worker_delivering';
 const DATABASE = 'race';
 
 export interface RaceCluster {
-  /** A fresh database with IU Core live, its delivery seam built, and the words of the specs, in place of the one before. */
+  /** A fresh database with IU Core live, its delivery seam and its planned replays built, and the words of the specs, in place of the one before. */
   freshDatabase(): Promise<{ readonly url: string; readonly client: pg.Client }>;
   stop(): Promise<void>;
 }
@@ -81,7 +82,14 @@ async function buildTemplate(admin: pg.Client, connect: (name: string) => Promis
   await admin.query(`create database ${TEMPLATE}_draft template template0`);
   const client = await connect(`${TEMPLATE}_draft`);
   try {
-    for (const path of [...BASE_FILES, ...UNIT_FILES, ...WORKER_FILES, ENABLE, ...SEAM_FILES])
+    for (const path of [
+      ...BASE_FILES,
+      ...UNIT_FILES,
+      ...WORKER_FILES,
+      ENABLE,
+      ...SEAM_FILES,
+      ...REPLAY_FILES,
+    ])
       await applyFile(client, path);
     await client.query(textOf('test/races/support/words.sql'));
   } finally {

@@ -515,3 +515,183 @@ from race_application.effect
 join race.permutation on effect.happened_at >= permutation.began_at
 group by effect.event
 order by effect.event;
+
+create table race.plan (
+  name text primary key,
+  plan_hash text not null
+);
+comment on table race.plan is 'The plans of this permutation by the names that specs call them.';
+
+create procedure race.bury(variadic p_labels text[])
+  language plpgsql
+as $$
+-- does: ends what the permutation before has left open, and lets events be written whose routing raises; race.run_and_cure
+--       makes dead letters of them.
+declare
+  v_run record;
+begin
+  for v_run in
+    select iu_replay_run.plan_hash, iu_replay_run.run_id
+    from iu_replay_run
+    where iu_replay_run.ended_at is null
+  loop
+    perform fn_iu_replay_abandon(v_run.plan_hash, v_run.run_id, 'the next permutation');
+  end loop;
+  delete from race.plan;
+  call race.poison();
+  call race.emit_each(variadic p_labels);
+end
+$$;
+
+create procedure race.plan(p_name text, variadic p_labels text[])
+  language plpgsql
+as $$
+-- does: plans the replay of the dead letters of some events, each with one try.
+declare
+  v_ids constant jsonb := (
+    select jsonb_agg(iu_route_dead_letter.dead_letter_id)
+    from iu_route_dead_letter
+    join race.permutation on iu_route_dead_letter.created_at >= permutation.began_at
+    where iu_route_dead_letter.event #>> '{payload,label}' = any (p_labels)
+  );
+begin
+  insert into race.plan (name, plan_hash)
+  select p_name, fn_iu_replay_plan(
+    jsonb_build_object('ids', v_ids, 'includeDryRun', true), '{"canary": 0, "ratePerSecond": null}', 'a planner', 'a race')
+    ->> 'planHash';
+end
+$$;
+
+create function race.hash(p_name text)
+  returns text
+  language sql
+  stable
+as $$
+-- does: the hash of a plan by its name.
+select plan.plan_hash
+from race.plan
+where plan.name = p_name
+$$;
+
+create function race.begin_replay(p_name text)
+  returns text
+  language plpgsql
+  volatile
+as $$
+-- does: opens a run of a plan for this session; answers its state, or how it is refused.
+declare
+  v_detail text;
+begin
+  return fn_iu_replay_open(
+    race.hash(p_name),
+    jsonb_build_object(
+      'workflowId', 'race', 'runId', current_setting('application_name'), 'temporalNamespace', 'race',
+      'temporalAddress', 'race', 'temporalClusterId', 'race'),
+    'a runner', 'a race') #>> '{progress,state}';
+exception
+  when sqlstate 'SL010' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    return v_detail::jsonb ->> 'code';
+end
+$$;
+
+create function race.step_on(p_name text, p_limit integer default 100, p_run_of text default 'worker')
+  returns table (status text, taken integer, resolved integer, skipped integer, in_flight integer, waiting integer)
+  language sql
+  volatile
+as $$
+-- does: one step of a plan, whose run a session has opened.
+select
+  step.answer ->> 'status',
+  (step.answer ->> 'taken')::integer,
+  (step.answer #>> '{progress,resolved}')::integer,
+  (step.answer #>> '{progress,skipped}')::integer,
+  (step.answer #>> '{progress,inFlight}')::integer,
+  (step.answer #>> '{progress,waiting}')::integer
+from (
+  select fn_iu_replay_step(race.hash(p_name), 'race/' || p_run_of, 'end', p_limit, 100) as answer
+  offset 0
+) as step
+$$;
+
+create function race.steer(p_name text, p_what text, p_run_of text default 'worker')
+  returns text
+  language sql
+  volatile
+as $$
+-- does: steers the run of a plan that a session has opened.
+select p_what
+from fn_iu_replay_steer(race.hash(p_name), 'race/' || p_run_of, p_what, null, 'an operator', 'a race')
+$$;
+
+create function race.end_replay(p_name text, p_outcome text, p_run_of text default 'worker')
+  returns text
+  language sql
+  volatile
+as $$
+-- does: ends the run of a plan that a session has opened; answers the plan's state.
+select fn_iu_replay_close(race.hash(p_name), 'race/' || p_run_of, p_outcome, 'a race') ->> 'state'
+$$;
+
+create function race.change(p_label text, p_state text)
+  returns text
+  language plpgsql
+  volatile
+as $$
+-- does: parks or discards the dead letter of an event; answers its state, or how that is refused.
+declare
+  v_detail text;
+begin
+  perform fn_iu_dead_letter_change(
+    array(
+      select iu_route_dead_letter.dead_letter_id
+      from iu_route_dead_letter
+      join race.permutation on iu_route_dead_letter.created_at >= permutation.began_at
+      where iu_route_dead_letter.event #>> '{payload,label}' = p_label
+    ),
+    p_state, 'an operator', 'a race');
+  return p_state;
+exception
+  when sqlstate 'SL010' then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    return v_detail::jsonb ->> 'code';
+end
+$$;
+
+create function race.replay_of(p_label text)
+  returns table (status text, decision text)
+  language sql
+  volatile
+as $$
+-- does: replays the dead letter of an event, singly.
+select replay.answer ->> 'status', replay.answer ->> 'decision'
+from (
+  select fn_iu_route_dead_letter_replay(iu_route_dead_letter.dead_letter_id, 'an operator', 'a race') as answer
+  from iu_route_dead_letter
+  join race.permutation on iu_route_dead_letter.created_at >= permutation.began_at
+  where iu_route_dead_letter.event #>> '{payload,label}' = p_label
+  offset 0
+) as replay
+$$;
+
+create view race.planned as
+-- The letters of the plans of this permutation by place.
+select
+  plan.name as plan,
+  iu_replay_letter.place,
+  iu_route_dead_letter.event #>> '{payload,label}' as event,
+  iu_replay_letter.state,
+  iu_replay_letter.because
+from race.plan
+join iu_replay_letter on iu_replay_letter.plan_hash = plan.plan_hash
+join iu_route_dead_letter on iu_route_dead_letter.dead_letter_id = iu_replay_letter.dead_letter_id
+order by plan.name, iu_replay_letter.place;
+
+create procedure race.make_due()
+  language sql
+as $$
+-- does: lets every repeat be due now.
+update iu_replay_letter
+set due_at = clock_timestamp()
+where iu_replay_letter.due_at is not null
+$$;

@@ -9,6 +9,7 @@ drop function fn_iu_replay_waiting(text, integer[]);
 drop function fn_iu_replay_next(text, text, text, integer);
 drop function fn_iu_replay_step(text, text, text, integer, integer);
 drop function fn_iu_replay_canary(iu_replay_progress, integer);
+drop function fn_iu_replay_room(iu_replay_progress);
 drop function fn_iu_replay_over_limit(iu_replay_progress);
 drop function fn_iu_replay_note_gate(iu_replay_progress, text);
 drop function fn_iu_replay_gate_of_queued(text);
