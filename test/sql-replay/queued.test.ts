@@ -258,7 +258,7 @@ describe.each([15, 18] as const)('a plan whose letters are queued, on PostgreSQL
 
   test('a limit that is exceeded takes back what is queued, and stops once nothing is in flight', async () => {
     await refused('a', 'b', 'c');
-    const hash = await opened(client, { failureLimit: 0 });
+    const hash = await opened(client, { canary: 3, canaryFailureLimit: 0 });
     await step(client, hash);
     await settle(client, await claim(client, 1), DEAD);
     const leased = await claim(client, 1);
@@ -270,11 +270,25 @@ describe.each([15, 18] as const)('a plan whose letters are queued, on PostgreSQL
     await settle(client, leased);
     expect(await step(client, hash)).toMatchObject({
       status: 'stopped',
-      because: '1 letters failed, more than 0',
+      because: "1 of the canary's 3 letters failed, more than 0",
       progress: { resolved: 1, failed: 1, waiting: 1 },
     });
     expect(await queue(client)).toEqual([]);
     expect(await close(client, hash, 'stopped')).toMatchObject({ state: 'stopped' });
+  });
+
+  test('no more letters are under way than may fail before the limit is exceeded by one', async () => {
+    await refused('a', 'b', 'c', 'd');
+    const hash = await opened(client, { failureLimit: 1 });
+    expect(await step(client, hash)).toMatchObject({ taken: 2, progress: { inFlight: 2 } });
+    expect(await step(client, hash)).toMatchObject({ taken: 0, progress: { inFlight: 2 } });
+    await settle(client, await claim(client, 1));
+    expect(await step(client, hash)).toMatchObject({ taken: 1, progress: { inFlight: 2 } });
+    await settle(client, await claim(client, 2), DEAD);
+    expect(await step(client, hash)).toMatchObject({
+      status: 'stopped',
+      progress: { resolved: 1, failed: 2, waiting: 1 },
+    });
   });
 
   test('what a lost worker had leased is taken back when its lease is over', async () => {

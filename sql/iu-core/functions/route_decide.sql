@@ -263,6 +263,7 @@ create function fn_iu_route_record_failure(
   language plpgsql
   volatile
   set search_path from current
+  set plan_cache_mode = force_generic_plan
 as $$
 -- does: records a failed attempt and its dead letter: a new snapshot, or the newest failure of the letter that is there.
 -- called by: fn_iu_route_worker_fail, replay, the releases.
