@@ -102,7 +102,7 @@ test('cancelled, it settles what is in flight and takes back what is queued; a n
   await refusedLetters('cut', 200);
   const gate = gateAnswer();
   receiver.answer = gate.answer;
-  const planHash = await planOf(engine, 'cut');
+  const planHash = await planOf(engine, 'cut', { failureLimit: 1_000 });
   const first = await start(engine, planHash, { batchSize: 50 });
   await waitFor(async () => receiver.open === 32 && (await rowsOf(engine, planHash)).inFlight === 200);
   await first.cancel();
@@ -130,7 +130,7 @@ test('held, it settles what is in flight, and delivers the rest once it is relea
   await refusedLetters('held', 100);
   const gate = gateAnswer();
   receiver.answer = gate.answer;
-  const planHash = await planOf(engine, 'held');
+  const planHash = await planOf(engine, 'held', { failureLimit: 1_000 });
   const handle = await start(engine, planHash, { batchSize: 50 });
   await waitFor(async () => receiver.open === 32 && (await rowsOf(engine, planHash)).inFlight === 100);
   await steer(handle, 'hold');
