@@ -16,21 +16,20 @@ const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
 export function cloudEvent(request: DeliveryRequest, source: string): Buffer {
   const { subject, subjectSeq, createdAt } = request.event;
   const hasSubject = subject !== null && subject !== '';
+  const isOrdered = hasSubject && subjectSeq !== null;
   const envelope = {
     specversion: '1.0',
     id: request.eventRef,
     source,
     type: cloudEventType(request),
-    ...(hasSubject && { subject }),
+    // What is undefined is left out of JSON.
+    subject: hasSubject ? subject : undefined,
     time: createdAt,
     datacontenttype: 'application/json',
     sluiceroute: request.routeCode,
     idempotencykey: request.idempotencyKey,
-    ...(hasSubject &&
-      subjectSeq !== null && {
-        partitionkey: subject,
-        sequence: subjectSeq.padStart(SEQUENCE_DIGITS, '0'),
-      }),
+    partitionkey: isOrdered ? subject : undefined,
+    sequence: isOrdered ? subjectSeq.padStart(SEQUENCE_DIGITS, '0') : undefined,
   };
   return jsonAround(envelope, 'data', request.safePayload);
 }
@@ -40,15 +39,17 @@ export function cloudEventFault(request: DeliveryRequest): string | null {
   const { domain, type, subject, createdAt } = request.event;
   if (domain === '' || type === '') return 'The event has no domain or no type';
   if (Number.isNaN(Date.parse(createdAt))) return 'The event does not say when it was written';
-  const attributes = {
-    'id of the event': request.eventRef,
-    'type of the event': cloudEventType(request),
-    'subject of the event': subject ?? '',
-    'code of the route': request.routeCode,
-    'idempotency key': request.idempotencyKey,
-  };
-  const bad = Object.entries(attributes).find(([, text]) => FORBIDDEN.test(text));
-  return bad === undefined ? null : `The ${bad[0]} holds a character that CloudEvents does not allow`;
+  const attributes: readonly (readonly [name: string, text: string])[] = [
+    ['id of the event', request.eventRef],
+    ['type of the event', cloudEventType(request)],
+    ['subject of the event', subject ?? ''],
+    ['code of the route', request.routeCode],
+    ['idempotency key', request.idempotencyKey],
+  ];
+  for (const [name, text] of attributes) {
+    if (FORBIDDEN.test(text)) return `The ${name} holds a character that CloudEvents does not allow`;
+  }
+  return null;
 }
 
 function cloudEventType({ event }: DeliveryRequest): string {

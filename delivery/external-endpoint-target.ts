@@ -27,7 +27,11 @@ export function externalEndpointTarget(
   },
 ): DeliveryTarget {
   const secrets = rememberedSecrets(parts.resolveSecretNamed, readSigningKey);
-  const keysOf = (route: HttpRouteConfig) => Promise.all(route.signingSecrets.map(secrets.get));
+  const keysOf = async (route: HttpRouteConfig) => {
+    const keys: Buffer[] = [];
+    for (const name of route.signingSecrets) keys.push(await secrets.get(name));
+    return keys;
+  };
   const body = (request: DeliveryRequest) => cloudEvent(request, settings.source);
 
   return {

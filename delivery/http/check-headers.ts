@@ -21,6 +21,10 @@ const OWN: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+/** Names that were found to be tokens; the same few come with every request. */
+const knownNames = new Set<string>();
+const MOST_KNOWN_NAMES = 1_000;
+
 /**
  * The headers to write, names and values in turn: those asked for, and that the answer must not be compressed.
  *
@@ -50,11 +54,13 @@ export function headersFault(asked: Readonly<Record<string, string>>): string | 
 }
 
 function headerFault(name: string, value: unknown, before: readonly string[]): string | null {
-  if (!NAME.test(name)) return 'A header has a name that is not a token of HTTP.';
+  const isKnown = knownNames.has(name);
+  if (!isKnown && !NAME.test(name)) return 'A header has a name that is not a token of HTTP.';
   if (typeof value !== 'string' || !VALUE.test(value)) {
     return `Header \`${name}\` holds something other than visible ASCII characters.`;
   }
   if (OWN.has(name)) return `Header \`${name}\` belongs to the connection and is not set by a request.`;
+  if (!isKnown && knownNames.size < MOST_KNOWN_NAMES) knownNames.add(name);
   for (let at = 0; at < before.length; at += 2) {
     if (before[at] === name) return `Header \`${name}\` is there twice.`;
   }

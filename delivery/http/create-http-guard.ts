@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { Agent } from 'undici';
+import { AbortWatch } from './abort-watch.ts';
 import { addressRanges } from './address-ranges.ts';
 import { checkHeaders } from './check-headers.ts';
 import { type CheckedUrl, checkScheme, checkUrlOfAnyScheme } from './check-url.ts';
@@ -59,6 +60,7 @@ export function createHttpGuard(options: HttpGuardOptions): HttpGuard {
     bodyTimeout: 0,
   });
   let closing: Promise<void> | undefined;
+  const aborts = new AbortWatch();
   const knownUrls = new Map<string, CheckedUrl>();
   const checkedUrl = (text: string): CheckedUrl => {
     const known = knownUrls.get(text);
@@ -75,7 +77,7 @@ export function createHttpGuard(options: HttpGuardOptions): HttpGuard {
         const { body, signal } = request;
         const url = checkScheme(checkedUrl(request.url), request.allowHttp);
         const headers = checkHeaders(request.headers);
-        const exchange = new Exchange(request, url, { resolve, reject });
+        const exchange = new Exchange(request, url, aborts, { resolve, reject });
         if (signal.aborted) exchange.giveUp();
         else agent.dispatch({ origin: url.origin, path: url.path, method: 'POST', headers, body }, exchange);
       }),

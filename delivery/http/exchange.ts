@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import type { AbortWatch } from './abort-watch.ts';
 import type { CheckedUrl } from './check-url.ts';
 import type { GuardedAnswer, GuardedPost } from './guarded-post.ts';
 import { HttpFault, type HttpFaultCode } from './http-fault.ts';
@@ -21,7 +22,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #url: CheckedUrl;
   readonly #ending: Ending;
   readonly #deadline: NodeJS.Timeout;
-  readonly #onAbort = (): void => this.giveUp();
+  readonly #aborts: AbortWatch;
   /** There from the moment at which the request is written. */
   #controller: Dispatcher.DispatchController | null = null;
   #ended = false;
@@ -31,12 +32,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] | null = null;
   #bytes = 0;
 
-  constructor(post: GuardedPost, url: CheckedUrl, ending: Ending) {
+  constructor(post: GuardedPost, url: CheckedUrl, aborts: AbortWatch, ending: Ending) {
     this.#post = post;
     this.#url = url;
+    this.#aborts = aborts;
     this.#ending = ending;
     this.#deadline = setTimeout(pastDeadline, post.timeoutMs, this);
-    post.signal.addEventListener('abort', this.#onAbort);
+    aborts.add(post.signal, this);
   }
 
   /** Ends it because its caller wants no more of it. */
@@ -121,7 +123,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#ended) return false;
     this.#ended = true;
     clearTimeout(this.#deadline);
-    this.#post.signal.removeEventListener('abort', this.#onAbort);
+    this.#aborts.remove(this.#post.signal, this);
     return true;
   }
 }

@@ -37,8 +37,11 @@ export interface ClaimedDelivery {
   readonly eventId: string;
   /** Tries of this series before this one. */
   readonly tries: number;
-  /** The request as the database froze it, without the payload of the event. */
-  readonly request: unknown;
+  /**
+   * The request as the database froze it, without the payload of the event, as JSON text: what waits to be begun is one
+   * text, not an object of many.
+   */
+  readonly request: string;
   /** That payload, as JSON text. */
   readonly payload: string;
   /** Bytes that an earlier try has frozen. */
@@ -107,7 +110,7 @@ export function deliveryQueue(
     async claim({ routeCode, limit, leaseMs, leaseToken }) {
       const rows = await claiming.ask<ClaimedRow>({
         name: 'sluice_claim',
-        text: `select claimed.event_id, claimed.tries, claimed.request, claimed.payload, claimed.body
+        text: `select claimed.event_id, claimed.tries, claimed.request::text, claimed.payload, claimed.body
                from fn_iu_route_delivery_claim($1, $2, $3, $4, $5) as claimed`,
         values: [routeCode, limit, Math.trunc(leaseMs), leaseToken, worker],
         rowMode: 'array',
@@ -139,7 +142,7 @@ export function deliveryQueue(
 type ClaimedRow = readonly [
   eventId: string,
   tries: number,
-  request: unknown,
+  request: string,
   payload: string,
   body: Buffer | null,
 ];

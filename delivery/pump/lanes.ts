@@ -1,6 +1,7 @@
 import type { DeliveryFailure } from '../delivery-outcome.ts';
 import type { RouteWork } from './delivery-queue.ts';
-import { type LaneHost, RouteLane } from './route-lane.ts';
+import type { LaneHost } from './lane-host.ts';
+import { RouteLane } from './route-lane.ts';
 
 /** Requests in flight of all routes together. */
 const MOST_IN_FLIGHT = 512;

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { DeliveryFailure } from '../delivery-outcome.ts';
 import type { ClaimedDelivery } from './delivery-queue.ts';
 import type { TriedDelivery } from './try-delivery.ts';
 
@@ -9,8 +10,8 @@ const MESSAGE_LIMIT = 1_000;
 const REFUSED = /(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g;
 
 /**
- * An outcome as `fn_iu_route_delivery_settle` takes it, one object as JSON. The bytes go along where they are sent again and
- * the queue does not have them yet.
+ * An outcome as `fn_iu_route_delivery_settle` takes it, one object as JSON that says nothing of what is not there. The bytes
+ * go along where they are sent again and the queue does not have them yet.
  *
  * @param retryMs milliseconds until the next try; null where none follows
  */
@@ -20,14 +21,16 @@ export function outcomeJson(
   retryMs: number | null,
 ): string {
   const { status, delivered, detail, failure } = outcome;
-  const sha256 = body === undefined ? 'null' : `"${hash('sha256', body)}"`;
+  const sha256 = body === undefined ? '' : `,"body_sha256":"${hash('sha256', body)}"`;
   const isNew = retryMs !== null && frozenBody === null && body !== undefined;
-  const bytes = isNew ? `"${body.toString('base64')}"` : 'null';
-  const why =
-    failure === undefined
-      ? '"code":null,"message":null,"disables_route":false'
-      : `"code":${json(failure.code)},"message":${json(failure.message.slice(0, MESSAGE_LIMIT))},"disables_route":${failure.disablesRoute === true}`;
-  return `{"event_id":"${eventId}","status":"${status}","delivered":${delivered},${why},"detail":${detailJson(detail)},"retry_ms":${retryMs},"body_sha256":${sha256},"body":${bytes}}`;
+  const bytes = isNew ? `,"body":"${body.toString('base64')}"` : '';
+  const why = failure === undefined ? '' : failureJson(failure, retryMs);
+  return `{"event_id":"${eventId}","status":"${status}","delivered":${delivered}${why},"detail":${detailJson(detail)}${sha256}${bytes}}`;
+}
+
+function failureJson({ code, message, disablesRoute }: DeliveryFailure, retryMs: number | null): string {
+  const said = json(message.slice(0, MESSAGE_LIMIT));
+  return `,"code":${json(code)},"message":${said},"retry_ms":${retryMs},"disables_route":${disablesRoute === true}`;
 }
 
 function detailJson(detail: unknown): string {

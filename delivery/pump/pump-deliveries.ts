@@ -2,13 +2,15 @@ import { randomUUID } from 'node:crypto';
 import type { DeliverResult } from '../../contracts/deliver.ts';
 import type { DeliveryRegistry } from '../delivery-registry.ts';
 import { type DeliveryQueue, deliveryQueue, type GateStatus, type RouteWork } from './delivery-queue.ts';
+import { EndedLeases } from './ended-leases.ts';
 import { isTransient } from './is-transient.ts';
 import { keepLeases } from './keep-leases.ts';
+import type { LaneHost } from './lane-host.ts';
 import { Lanes } from './lanes.ts';
 import { isConnectionLost, type LastingSessionOptions, lastingSession } from './lasting-session.ts';
+import { Patience } from './patience.ts';
 import { Pauses, waitFor } from './pauses.ts';
 import { STOPPED } from './retry-ms.ts';
-import type { LaneHost } from './route-lane.ts';
 import { SessionLock } from './session-lock.ts';
 import { Tally } from './tally.ts';
 
@@ -48,8 +50,6 @@ const CANCEL_GRACE_MS = 10_000;
 const SETTLE_GRACE_MS = 20_000;
 /** Looks in a row that find something due of which nothing can be claimed: somebody else has it. */
 const FRUITLESS_LOOKS = 3;
-/** Looks in a row that may lose against another transaction. */
-const LOST_LOOKS = 10;
 /** Queued deliveries of a deleted route that become dead letters at once. */
 const BURIED_AT_ONCE = 1_000;
 /** Burials that count as progress; what somebody else holds cannot be buried. */
@@ -83,7 +83,8 @@ class DeliveryPump implements LaneHost {
   readonly #tally = new Tally();
   readonly #pauses = new Pauses();
   readonly #lanes = new Lanes(this);
-  readonly #endedLeases = new Set<string>();
+  readonly #endedLeases: EndedLeases;
+  readonly #patience: Patience;
   #status: GateStatus | 'not_run' = 'not_run';
   /** Nothing is claimed or begun while a gate is closed, nor at the end. */
   #phase: 'open' | 'closed' | 'ending' = 'open';
@@ -91,8 +92,6 @@ class DeliveryPump implements LaneHost {
   #isUnlocked = false;
   #isTicking = false;
   #failure: { readonly error: unknown } | undefined;
-  #unreachableSince: number | undefined;
-  #lostLooks = 0;
   #fruitlessLooks = 0;
   #claimedSinceLook = 0;
   #burials = 0;
@@ -109,6 +108,8 @@ class DeliveryPump implements LaneHost {
     this.#sessions = [claiming, settling];
     this.queue = deliveryQueue(claiming, settling, worker);
     this.#lock = new SessionLock(this.queue);
+    this.#endedLeases = new EndedLeases(this.queue);
+    this.#patience = new Patience(leaseMs);
   }
 
   async run(): Promise<Pumped> {
@@ -205,25 +206,17 @@ class DeliveryPump implements LaneHost {
   async #look(): Promise<Look> {
     try {
       const look = await this.#lookNow();
-      this.#unreachableSince = undefined;
-      this.#lostLooks = 0;
+      this.#patience.renew();
       return look;
     } catch (error) {
-      const now = performance.now();
-      if (isConnectionLost(error)) {
-        this.#unreachableSince ??= now;
-        if (now - this.#unreachableSince > this.leaseMs) throw error;
-      } else {
-        this.#lostLooks += 1;
-        if (!isTransient(error) || this.#lostLooks > LOST_LOOKS) throw error;
-      }
+      this.#patience.bear(error);
       return { hasDue: true, pauseMs: LONGEST_PAUSE_MS / 4 };
     }
   }
 
   async #lookNow(): Promise<Look> {
     const { idleMs } = this.#options;
-    await this.#endLeases();
+    await this.#endedLeases.giveBack();
     const { status, routes } = await this.queue.work(this.#kinds);
     const mayGoOn = status !== 'open' || !this.#lanes.isBusy || (await this.#lock.enter());
     this.#status = mayGoOn ? status : 'gate_closing';
@@ -265,17 +258,10 @@ class DeliveryPump implements LaneHost {
     return hasDue;
   }
 
-  async #endLeases(): Promise<void> {
-    if (this.#endedLeases.size === 0) return;
-    const tokens = [...this.#endedLeases];
-    await this.queue.endLeases(tokens);
-    for (const token of tokens) this.#endedLeases.delete(token);
-  }
-
   /** Lets requests under way end for a while, ends the others, settles them all, gives the rest back and the lock. */
   async #standDown(graceMs: number): Promise<void> {
     this.#lanes.release();
-    await unlessLost(this.#endLeases());
+    await unlessLost(this.#endedLeases.giveBack());
     await waitFor(() => this.#lanes.inFlight === 0, graceMs);
     this.#lanes.abort(STOPPED);
     await waitFor(() => !this.#lanes.isBusy, SETTLE_GRACE_MS);
@@ -283,7 +269,7 @@ class DeliveryPump implements LaneHost {
       this.#lanes.giveUp();
       await waitFor(() => !this.#lanes.isBusy, LONGEST_PAUSE_MS);
     }
-    await unlessLost(this.#endLeases());
+    await unlessLost(this.#endedLeases.giveBack());
     await unlessLost(this.#lock.leave());
   }
 

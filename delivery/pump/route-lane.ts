@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { DeliveryFailure } from '../delivery-outcome.ts';
-import type { DeliveryRegistry } from '../delivery-registry.ts';
 import { type Claim, hasWaiting, isOver } from './claim.ts';
-import type { ClaimedDelivery, DeliveryQueue, RouteWork, SettleAnswer } from './delivery-queue.ts';
+import { ClaimSize } from './claim-size.ts';
+import type { ClaimedDelivery, RouteWork, SettleAnswer } from './delivery-queue.ts';
 import { Flight } from './flight.ts';
 import { isTransient } from './is-transient.ts';
+import type { LaneHost } from './lane-host.ts';
 import { isConnectionLost } from './lasting-session.ts';
 import { outcomeJson } from './outcome-json.ts';
 import { retryMs } from './retry-ms.ts';
@@ -12,34 +13,6 @@ import { routeTimeoutMs } from './route-timeout.ts';
 import { Settler } from './settler.ts';
 import type { TriedDelivery } from './try-delivery.ts';
 
-/** What a lane shares with the others. */
-export interface LaneHost {
-  readonly queue: DeliveryQueue;
-  readonly registry: DeliveryRegistry;
-  /** Requests in flight of one route. */
-  readonly concurrency: number;
-  readonly leaseMs: number;
-  /** Whether deliveries may be claimed and begun now. */
-  readonly isOpen: boolean;
-  /** How many requests a lane may have in flight, so that all lanes together stay below the cap. */
-  readonly share: number;
-  /** Demands the lock of the session before a claim; false where a gate is closing. */
-  enter(): Promise<boolean>;
-  claimed(deliveries: number): void;
-  /** Nothing is to be settled under this lease any more: what it still holds is to be given back. */
-  endLease(token: string): void;
-  settled(answer: SettleAnswer): void;
-  /** Outcomes that could not be recorded while their lease lasted. */
-  unsettled(outcomes: number): void;
-  /** The lane began or ended to hold deliveries. */
-  changed(): void;
-  failed(error: unknown): void;
-}
-
-const LARGEST_CLAIM = 1_000;
-/** A claim that was worked off sooner is followed by one of twice its size; one that took longer, by half. */
-const SHORT_CLAIM_MS = 500;
-const LONG_CLAIM_MS = 2_000;
 /** Failures that may wait to be settled, where the concurrency is less. */
 const FEWEST_FAILURES = 10;
 
@@ -59,14 +32,13 @@ export class RouteLane {
   readonly #host: LaneHost;
   readonly #flight: Flight;
   readonly #settler: Settler;
+  readonly #claimSize: ClaimSize;
   /** The oldest first. */
   readonly #claims: Claim[] = [];
   #config: Readonly<Record<string, unknown>> = {};
   #configText = '{}';
   #timeoutMs = routeTimeoutMs({});
   #waiting = 0;
-  #claimSize: number;
-  #claimedAt = Number.NEGATIVE_INFINITY;
   #isClaiming = false;
   /** Nothing is claimed before the route is offered again. */
   #isExhausted = true;
@@ -75,7 +47,7 @@ export class RouteLane {
     this.routeCode = routeCode;
     this.#host = host;
     this.#flight = new Flight(host.registry, (...landed) => this.#landed(...landed));
-    this.#claimSize = host.concurrency;
+    this.#claimSize = new ClaimSize(host.concurrency);
     this.#settler = new Settler({
       queue: host.queue,
       routeCode,
@@ -147,8 +119,8 @@ export class RouteLane {
     if (!this.#host.isOpen || this.#settler.isBehind) return;
     const limit = Math.min(this.#host.concurrency, this.#host.share);
     while (this.#flight.size < limit && this.#waiting > 0 && this.#beginNext());
-    const enough = Math.max(this.#host.concurrency, this.#claimSize / 2);
-    if (!this.#isExhausted && !this.#isClaiming && this.#waiting < enough) void this.#claim();
+    if (this.#isExhausted || this.#isClaiming || this.#waiting >= this.#claimSize.enough) return;
+    void this.#claim();
   }
 
   /** A request is only begun while its lease has more left than it may take. */
@@ -169,7 +141,7 @@ export class RouteLane {
     const token = randomUUID();
     // It is renewed at a third of its time, so it always has more left than a request may take.
     const leaseMs = Math.max(this.#host.leaseMs, 2 * this.#timeoutMs);
-    const limit = this.#nextClaimSize();
+    const limit = this.#claimSize.next();
     try {
       const mayClaim = await this.#host.enter();
       const endsAt = performance.now() + leaseMs;
@@ -193,17 +165,6 @@ export class RouteLane {
       if (this.#host.isOpen) this.fill();
       else this.release();
     }
-  }
-
-  /** About one second of work. */
-  #nextClaimSize(): number {
-    const now = performance.now();
-    const tookMs = now - this.#claimedAt;
-    this.#claimedAt = now;
-    if (tookMs < SHORT_CLAIM_MS) this.#claimSize *= 2;
-    else if (tookMs > LONG_CLAIM_MS) this.#claimSize = Math.ceil(this.#claimSize / 2);
-    this.#claimSize = Math.min(LARGEST_CLAIM, Math.max(this.#host.concurrency, this.#claimSize));
-    return this.#claimSize;
   }
 
   #landed(claim: Claim, delivery: ClaimedDelivery, tried: TriedDelivery): void {

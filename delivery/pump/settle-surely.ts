@@ -56,7 +56,7 @@ async function settleInParts(
 }
 
 function withoutWords(outcome: string): string {
-  const { message, ...rest } = JSON.parse(outcome) as { message: string | null };
-  const said = message === null ? null : 'What the target said cannot be recorded.';
-  return JSON.stringify({ ...rest, message: said, detail: {} });
+  const { message, ...rest } = JSON.parse(outcome) as { message?: string };
+  const said = message === undefined ? {} : { message: 'What the target said cannot be recorded.' };
+  return JSON.stringify({ ...rest, ...said, detail: {} });
 }

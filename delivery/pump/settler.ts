@@ -3,7 +3,7 @@ import type { DeliveryQueue, SettleAnswer } from './delivery-queue.ts';
 import { settleSurely } from './settle-surely.ts';
 
 /** So many outcomes are settled at once, and fewer when the first of them has waited so long, in milliseconds. */
-const SETTLE_AT = 200;
+const SETTLE_AT = 500;
 const SETTLE_WITHIN_MS = 50;
 const SETTLE_FAILURE_WITHIN_MS = 5;
 const LARGEST_SETTLING = 1_000;

@@ -1,7 +1,12 @@
 import { SluiceError } from '../../contracts/error-codes.ts';
 import { DeliveryNotImplemented } from '../delivery-not-implemented.ts';
-import { type DeliveryFailure, type DeliveryOutcome, failed } from '../delivery-outcome.ts';
-import { type DeliveryRegistry, dispatchDelivery, resolveDeliveryTarget } from '../delivery-registry.ts';
+import {
+  checkDeliveryOutcome,
+  type DeliveryFailure,
+  type DeliveryOutcome,
+  failed,
+} from '../delivery-outcome.ts';
+import { type DeliveryRegistry, resolveDeliveryTarget } from '../delivery-registry.ts';
 import { readDeliveryRequest } from '../delivery-request.ts';
 import type { DeliveryTargetKind } from '../delivery-target-kind.ts';
 import type { ClaimedDelivery } from './delivery-queue.ts';
@@ -27,13 +32,13 @@ export async function tryDelivery(
   let kind: DeliveryTargetKind = 'external_endpoint';
   let isPrepared = false;
   try {
-    const request = readDeliveryRequest(delivery.request, delivery.payload);
+    const request = readDeliveryRequest(JSON.parse(delivery.request), delivery.payload);
     kind = request.targetKind;
     const target = resolveDeliveryTarget(registry, kind);
     if (target.body !== undefined) body = delivery.body ?? target.body(request);
     isPrepared = true;
     const attempt = body === undefined ? { signal, config } : { signal, config, body };
-    return { outcome: await dispatchDelivery(registry, request, attempt), body };
+    return { outcome: checkDeliveryOutcome(await target.deliver(request, attempt)), body };
   } catch (error) {
     return { outcome: failed(kind, failureOf(error, isPrepared)), body };
   }

@@ -11,10 +11,14 @@ import { claim, KINDS, liveRoute, ROUTE, SENT, settle, type WorkEntry } from './
 
 const TOKEN = '00000000-0000-4000-8000-000000000001';
 const CLAIM = `select * from fn_iu_route_delivery_claim('${ROUTE}', 5, 60000, gen_random_uuid(), 'a test')`;
-/** Settles what a claim in the same transaction took. */
-const SETTLE = `select fn_iu_route_delivery_settle('${ROUTE}', '${TOKEN}', (
-  select coalesce(jsonb_agg(jsonb_build_object('event_id', event_id, 'status', 'sent', 'delivered', true)), '[]')
-  from fn_iu_route_delivery_claim('${ROUTE}', 5, 60000, '${TOKEN}', 'a test')))`;
+/** Settles what a claim in the same transaction took, and where that is nothing, something that nobody holds. */
+const settling = (outcome: string) => `select fn_iu_route_delivery_settle('${ROUTE}', '${TOKEN}', (
+  select coalesce(jsonb_agg(outcome), jsonb_build_array(jsonb_build_object('event_id', gen_random_uuid(), ${outcome})))
+  from (
+    select jsonb_build_object('event_id', event_id, ${outcome}) as outcome
+    from fn_iu_route_delivery_claim('${ROUTE}', 5, 60000, '${TOKEN}', 'a test')) as claimed))`;
+const SETTLE = settling(`'status', 'sent', 'delivered', true`);
+const SETTLE_FAILURES = settling(`'status', 'failed', 'code', 'http_503', 'retry_ms', 5000`);
 const WORK = `select fn_iu_route_delivery_work('{${KINDS.join(',')}}')`;
 const QUEUED = 200_000;
 
@@ -25,7 +29,8 @@ describe.each([15, 18] as const)('the plans of delivery on PostgreSQL %i', (majo
   const full = new Map<string, string>();
   const HOT = [
     ['claim', CLAIM, 'due as materialized'],
-    ['settle', SETTLE, 'outcome as materialized'],
+    ['settle', SETTLE, 'good as materialized'],
+    ['settle-failures', SETTLE_FAILURES, 'outcome as materialized'],
   ] as const;
 
   beforeAll(async () => {
@@ -77,8 +82,20 @@ describe.each([15, 18] as const)('the plans of delivery on PostgreSQL %i', (majo
     expect(plan).not.toMatch(/Sort|Seq Scan|Bitmap/);
   });
 
-  test('a settling looks up each delivery by its key, and never the queue, nor every letter', () => {
+  test('a settling of first tries that went well looks up each delivery by its event, once, and nothing else', () => {
     const plan = full.get('settle') ?? '';
+    expect(plan.match(/ on (?:iu|event)_\w+/g)).toEqual([
+      ' on iu_route_delivery',
+      ' on iu_route_delivery',
+      ' on iu_route_attempt',
+    ]);
+    expect(plan).toMatch(
+      /Index Scan using iu_route_delivery_pkey on iu_route_delivery\n +Index Cond: \(event_id = good\.event_id\)/,
+    );
+  });
+
+  test('a settling of failures looks up each delivery by its key, and never the queue, nor every letter', () => {
+    const plan = full.get('settle-failures') ?? '';
     expect(plan.match(/Scan (?:using \S+ )?on iu_route_delivery/g)).toEqual([
       'Scan using iu_route_delivery_pkey on iu_route_delivery',
       'Scan on iu_route_delivery',
@@ -97,6 +114,7 @@ describe.each([15, 18] as const)('the plans of delivery on PostgreSQL %i', (majo
   test.each([
     ['claim', 'drop index iu_route_delivery_due'],
     ['settle', 'alter table iu_route_delivery drop constraint iu_route_delivery_pkey'],
+    ['settle-failures', 'alter table iu_route_delivery drop constraint iu_route_delivery_pkey'],
   ])('of the %s is another one without its index, and the comparison says so', async (name, before) => {
     const [, call = '', containing = ''] = HOT.find(([one]) => one === name) ?? [];
     expect(await hotPlan(call, containing, before)).not.toBe(accepted(name));

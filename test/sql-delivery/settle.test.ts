@@ -243,7 +243,30 @@ describe.each([15, 18] as const)('settling deliveries on PostgreSQL %i', (major)
         ]),
       ),
     ).toBe('23505');
+    const twice = [
+      { event_id, ...SENT },
+      { event_id, ...SENT },
+    ];
+    expect(await sqlstateOf(settleWith(client, lease.token, twice))).toBe('23505');
+    expect(await attempts(client)).toEqual([]);
     expect(await settle(client, lease)).toMatchObject({ settled: 1 });
+  });
+
+  test('what was sent with words to it keeps them, and one that switches its route off does, beside plain ones', async () => {
+    const lease = await claimed(3);
+    const [a, b, c] = lease.events;
+    expect(
+      await settleWith(client, lease.token, [
+        { event_id: a, ...SENT },
+        { event_id: b, ...SENT, message: 'late' },
+        { event_id: c, ...SENT, disables_route: true },
+      ]),
+    ).toMatchObject({ settled: 3, sent: 3, refused: 0, route_disabled: true });
+    expect(
+      await ask(client, `select jsonb_agg(detail order by event_id) as answer from iu_route_attempt`),
+    ).toEqual([{}, { message: 'late' }, {}]);
+    expect(await ask(client, 'select first_tries as answer from iu_route_breaker')).toBe(3);
+    expect(await queued(client)).toBe(0);
   });
 
   test('the bytes of the first try are frozen: later ones and their hashes change nothing, and each attempt tells the hash', async () => {
