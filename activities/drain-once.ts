@@ -1,7 +1,8 @@
 import type pg from 'pg';
-import { askFunction } from './ask-function.ts';
+import { askFunction } from '../target/ask-function.ts';
+import { isStatementTimeout, repeatLostTransaction } from '../target/repeat-lost-transaction.ts';
+import type { Transact } from '../target/transact.ts';
 import { drainSlowly } from './drain-slowly.ts';
-import { isStatementTimeout, repeatLostTransaction } from './repeat-lost-transaction.ts';
 
 /** What one batch did, as `fn_iu_route_worker_run` answers. */
 export interface WorkerRun {
@@ -11,9 +12,6 @@ export interface WorkerRun {
   readonly attempts_written: number;
   readonly dead_lettered: number;
 }
-
-/** Runs statements in one READ WRITE, READ COMMITTED transaction with the limits of a change, and commits it. */
-export type Transact = <T>(mode: 'read write', statements: () => Promise<T>) => Promise<T>;
 
 export interface BatchOptions {
   readonly cursorCode: string;

@@ -10,8 +10,9 @@ import {
 import { inTransaction } from '../target/in-transaction.ts';
 import { mapDatabaseError } from '../target/map-database-error.ts';
 import { withSession } from '../target/open-session.ts';
+import type { Transact } from '../target/transact.ts';
 import type { ActivityDependencies } from './dependencies.ts';
-import { type BatchOptions, drainOnce, type Transact, type WorkerRun } from './drain-once.ts';
+import { type BatchOptions, drainOnce, type WorkerRun } from './drain-once.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { toActivityFailure } from './report-failure.ts';
 import { stepLimits } from './step-limits.ts';

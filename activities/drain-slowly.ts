@@ -1,9 +1,10 @@
 import type pg from 'pg';
 import { SQLSTATES } from '../contracts/sqlstates.ts';
+import { askFunction } from '../target/ask-function.ts';
+import { isStatementTimeout, repeatLostTransaction } from '../target/repeat-lost-transaction.ts';
 import { sqlstateOf } from '../target/sqlstate-of.ts';
-import { askFunction } from './ask-function.ts';
-import type { BatchOptions, Transact, WorkerRun } from './drain-once.ts';
-import { isStatementTimeout, repeatLostTransaction } from './repeat-lost-transaction.ts';
+import type { Transact } from '../target/transact.ts';
+import type { BatchOptions, WorkerRun } from './drain-once.ts';
 
 /** Events of one transaction at most. */
 const EVENTS_PER_TRANSACTION = 100;

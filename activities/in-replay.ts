@@ -1,8 +1,8 @@
+import { askFunction } from '../target/ask-function.ts';
 import { inTransaction } from '../target/in-transaction.ts';
-import { askFunction } from './ask-function.ts';
+import { repeatLostTransaction } from '../target/repeat-lost-transaction.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import type { AskFunction } from './in-retention.ts';
-import { repeatLostTransaction } from './repeat-lost-transaction.ts';
 import { stepLimits } from './step-limits.ts';
 import { withTarget } from './with-target.ts';
 

@@ -1,5 +1,5 @@
+import { askFunction } from '../target/ask-function.ts';
 import { inTransaction } from '../target/in-transaction.ts';
-import { askFunction } from './ask-function.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { stepLimits } from './step-limits.ts';
 import { withTarget } from './with-target.ts';

@@ -3,9 +3,9 @@ import type { PlanByPolicyInput, PlanGroup, PlannedByPolicy, ReplayPlan } from '
 import { SQLSTATES } from '../contracts/sqlstates.ts';
 import { leaveOutFailing } from '../replay/leave-out-failing.ts';
 import { type Planning, tryOutPlan } from '../replay/plan-replay.ts';
+import { askFunction } from '../target/ask-function.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { sqlstateOf } from '../target/sqlstate-of.ts';
-import { askFunction } from './ask-function.ts';
 import { askOtherRun, type RunInTemporal } from './ask-other-run.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { stepLimits } from './step-limits.ts';

@@ -8,6 +8,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<{ run: (rounds: number) 
   backlog: () => import('./backlog.ts'),
   delivery: () => import('./delivery.ts'),
   'dead-endpoint': () => import('./dead-endpoint.ts'),
+  replay: () => import('./replay.ts'),
 };
 
 const words = process.argv.slice(2);

@@ -1,5 +1,5 @@
-import { repeatLostTransaction } from '../activities/repeat-lost-transaction.ts';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
+import { repeatLostTransaction } from '../target/repeat-lost-transaction.ts';
 import { confirm } from './ask.ts';
 import { withContext } from './context.ts';
 import { replayControlOf } from './dead-letter-control.ts';

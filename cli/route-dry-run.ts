@@ -1,6 +1,6 @@
-import { repeatLostTransaction } from '../activities/repeat-lost-transaction.ts';
 import type { ControlInput } from '../contracts/control.ts';
 import { EXIT, type ExitCode } from '../contracts/error-codes.ts';
+import { repeatLostTransaction } from '../target/repeat-lost-transaction.ts';
 import { controlOf } from './actor.ts';
 import { confirm } from './ask.ts';
 import { withContext } from './context.ts';

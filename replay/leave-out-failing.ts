@@ -1,5 +1,5 @@
-import { askFunction } from '../activities/ask-function.ts';
 import type { PlanGroup, ReplayControl, ReplayPlan } from '../contracts/replay.ts';
+import { askFunction } from '../target/ask-function.ts';
 import type { Planning } from './plan-replay.ts';
 
 /** Whether every letter of a group that was tried out still fails. */

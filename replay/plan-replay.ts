@@ -1,16 +1,16 @@
 import type pg from 'pg';
-import { askFunction } from '../activities/ask-function.ts';
 import type { TargetAccess } from '../activities/dependencies.ts';
-import { repeatLostTransaction } from '../activities/repeat-lost-transaction.ts';
 import type { ReplayFilter, ReplayPlan, ReplayPolicy } from '../contracts/replay.ts';
 import type { DeliveryRegistry } from '../delivery/delivery-registry.ts';
+import { askFunction } from '../target/ask-function.ts';
+import { repeatLostTransaction } from '../target/repeat-lost-transaction.ts';
+import type { Transact } from '../target/transact.ts';
 import { tryOut } from './try-out.ts';
-import type { Transact } from './try-out-in-database.ts';
 
 /** Where a plan is made and tried out. */
 export interface Planning {
   readonly client: pg.Client;
-  readonly transact: Transact;
+  readonly transact: Transact<'read only' | 'read write'>;
   readonly target: Pick<TargetAccess, 'name' | 'delivery'>;
   /** What delivers for the target, as its worker has it. */
   readonly registry: DeliveryRegistry;

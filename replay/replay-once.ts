@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import { askFunction } from '../activities/ask-function.ts';
-import type { Transact } from '../activities/drain-once.ts';
-import { isStatementTimeout, repeatLostTransaction } from '../activities/repeat-lost-transaction.ts';
+import { askFunction } from '../target/ask-function.ts';
+import { isStatementTimeout, repeatLostTransaction } from '../target/repeat-lost-transaction.ts';
+import type { Transact } from '../target/transact.ts';
 import { replaySlowly, type SlowReplay } from './replay-slowly.ts';
 import type { ReplayStep } from './replay-step.ts';
 

@@ -1,8 +1,8 @@
 import type pg from 'pg';
-import { askFunction } from '../activities/ask-function.ts';
-import type { Transact } from '../activities/drain-once.ts';
-import { isStatementTimeout, repeatLostTransaction } from '../activities/repeat-lost-transaction.ts';
+import { askFunction } from '../target/ask-function.ts';
+import { isStatementTimeout, repeatLostTransaction } from '../target/repeat-lost-transaction.ts';
 import { sqlstateOf } from '../target/sqlstate-of.ts';
+import type { Transact } from '../target/transact.ts';
 
 /** Letters of one transaction at most. */
 const LETTERS_PER_TRANSACTION = 100;

@@ -1,17 +1,15 @@
 import type pg from 'pg';
-import { askFunction } from '../activities/ask-function.ts';
-import { isStatementTimeout } from '../activities/repeat-lost-transaction.ts';
 import { SQLSTATES } from '../contracts/sqlstates.ts';
+import { askFunction } from '../target/ask-function.ts';
+import { isStatementTimeout } from '../target/repeat-lost-transaction.ts';
 import { sqlstateOf } from '../target/sqlstate-of.ts';
+import type { Transact } from '../target/transact.ts';
 import { reason, type Sample, type TriedSample, untried } from './try-out-sample.ts';
 import { sayStanding } from './try-out-standing.ts';
 
-/** Runs work in one transaction of its own in the schema of IU Core, and rolls it back where the work throws. */
-export type Transact = <T>(mode: 'read only' | 'read write', work: () => Promise<T>) => Promise<T>;
-
 export interface DatabaseTryOut {
   readonly client: pg.Client;
-  readonly transact: Transact;
+  readonly transact: Transact<'read only' | 'read write'>;
   /** For the record that is taken back, and for functions that read it. */
   readonly actor: string;
   readonly reason: string;

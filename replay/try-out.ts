@@ -2,8 +2,9 @@ import type pg from 'pg';
 import type { TargetAccess } from '../activities/dependencies.ts';
 import { REPLAY_DEFAULTS, type ReplayPlan } from '../contracts/replay.ts';
 import type { DeliveryRegistry } from '../delivery/delivery-registry.ts';
+import type { Transact } from '../target/transact.ts';
 import { tryOutAtTarget } from './try-out-at-target.ts';
-import { type Transact, tryOutInDatabase } from './try-out-in-database.ts';
+import { tryOutInDatabase } from './try-out-in-database.ts';
 import { groupKey, readSamples, type Sample, type TriedSample, untried } from './try-out-sample.ts';
 
 /** How long a plan is tried out, in milliseconds; a letter that was begun by then is tried to its end. */
@@ -11,7 +12,7 @@ const TOTAL_MS = 30_000;
 
 export interface TryOutOptions {
   readonly client: pg.Client;
-  readonly transact: Transact;
+  readonly transact: Transact<'read only' | 'read write'>;
   readonly target: Pick<TargetAccess, 'delivery'>;
   readonly registry: DeliveryRegistry;
   readonly plan: Pick<ReplayPlan, 'groups' | 'actor' | 'reason'> & { readonly planHash: string };

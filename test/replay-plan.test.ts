@@ -9,8 +9,8 @@ import { buildRegistry, closeRegistry } from '../delivery/build-registry.ts';
 import type { DeliveryRegistry } from '../delivery/delivery-registry.ts';
 import { planReplay } from '../replay/plan-replay.ts';
 import { tryOut } from '../replay/try-out.ts';
-import type { Transact } from '../replay/try-out-in-database.ts';
 import { inTransaction } from '../target/in-transaction.ts';
+import type { Transact } from '../target/transact.ts';
 import { buildApp, effects, functionRoute } from './sql-delivery/support/app-function.ts';
 import { claim, DEAD, liveRoute, setConfig, settle } from './sql-delivery/support/deliveries.ts';
 import { installed } from './sql-worker/support/installed.ts';
@@ -47,7 +47,8 @@ afterEach(async () => {
   await database.drop();
 });
 
-const transact: Transact = (mode, work) => inTransaction(client, mode, LIMITS, work);
+const transact: Transact<'read only' | 'read write'> = (mode, work) =>
+  inTransaction(client, mode, LIMITS, work);
 const plan = (filter: ReplayFilter = {}, samples = 5): Promise<ReplayPlan> =>
   planReplay({
     client,
@@ -205,7 +206,7 @@ describe('a try-out', () => {
     const before = await everything();
     const refused: string[] = [];
     /** Commits whatever the work says. */
-    const careless: Transact = async (mode, work) => {
+    const careless: Transact<'read only' | 'read write'> = async (mode, work) => {
       await client.query(
         `begin isolation level read committed, ${mode === 'read only' ? mode : 'read write'}`,
       );

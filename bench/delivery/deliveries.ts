@@ -78,7 +78,7 @@ export async function queueEvents(client: pg.Client, code: string, events: numbe
 export async function deliver(
   url: string,
   concurrency: number,
-  more: Partial<Pick<PumpOptions, 'forMs' | 'signal' | 'report' | 'sliceMs'>> = {},
+  more: Partial<Pick<PumpOptions, 'forMs' | 'idleMs' | 'ending' | 'signal' | 'report' | 'sliceMs'>> = {},
 ): Promise<Pumped> {
   const config: DeliveryConfig = {
     ...NO_DELIVERY,

@@ -7,8 +7,15 @@ const LINES = [
   { figure: 'heapMb', name: 'heap after a collection', colour: 'var(--ours)' },
 ] as const;
 
-/** MiB of the delivering process over the deliveries that it has made. */
-export function drawMemory({ rounds: samples, settings }: Result): string {
+export interface MemoryWords {
+  /** What is counted, in the plural, as the samples name it. */
+  readonly counted: string;
+  /** Whose memory it is. */
+  readonly process: string;
+}
+
+/** MiB of a process over what it has done. */
+export function drawMemory({ rounds: samples, settings }: Result, { counted, process }: MemoryWords): string {
   const axis = {
     axisLine: { lineStyle: { color: 'var(--line)' } },
     axisTick: { show: false },
@@ -18,10 +25,10 @@ export function drawMemory({ rounds: samples, settings }: Result): string {
   return standaloneSvg({
     width: 800,
     height: 300,
-    label: `Memory over ${sayCount(Number(settings.events))} deliveries, in MiB`,
+    label: `Memory over ${sayCount(Number(settings.events))} ${counted}, in MiB`,
     option: {
       title: {
-        text: 'MiB of the delivering process',
+        text: `MiB of the ${process}`,
         left: 16,
         top: 10,
         textStyle: { color: 'var(--text)', fontSize: 15 },
@@ -38,7 +45,7 @@ export function drawMemory({ rounds: samples, settings }: Result): string {
       xAxis: {
         ...axis,
         type: 'value',
-        name: 'thousand deliveries',
+        name: `thousand ${counted}`,
         nameLocation: 'middle',
         nameGap: 30,
         min: 0,
@@ -56,7 +63,7 @@ export function drawMemory({ rounds: samples, settings }: Result): string {
       series: LINES.map(({ figure, name, colour }) => ({
         name,
         type: 'line' as const,
-        data: samples.map((sample) => [sample.deliveries ?? 0, sample[figure] ?? 0]),
+        data: samples.map((sample) => [sample[counted] ?? 0, sample[figure] ?? 0]),
         symbol: 'circle',
         symbolSize: 8,
         itemStyle: { color: colour },

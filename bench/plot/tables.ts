@@ -2,6 +2,7 @@ import { sayCount, sayNumber } from '../../evidence/say-quantity.ts';
 import { pointsOf } from './draw-backlog.ts';
 import { POSTERS } from './draw-delivery.ts';
 import { CONTESTANTS } from './draw-drain.ts';
+import { ofField, REPLAYERS, type ReplayField } from './draw-replay.ts';
 import type { Result } from './result.ts';
 
 /** The rates of `bench drain`, fastest first, and what made them. */
@@ -83,18 +84,38 @@ export function deliveryTable({ median, ratios, rounds, settings }: Result): str
   return [table([head, ...rows]), `(${about} ${machine(settings)})`].join('\n\n');
 }
 
-/** The samples of `bench delivery --memory`. */
-export function memoryTable({ rounds: samples, ratios, settings }: Result): string {
-  const rows = samples.map(({ deliveries, rssMb, heapMb, buffersMb, perSecond }) => [
-    sayCount(Number(deliveries)),
-    two(rssMb),
-    two(heapMb),
-    two(buffersMb),
-    sayCount(Number(perSecond)),
+/** The samples of `bench delivery --memory` and `bench replay --memory`, which count those. */
+export function memoryTable({ rounds: samples, ratios, settings }: Result, counted: string): string {
+  const rows = samples.map((sample) => [
+    sayCount(Number(sample[counted])),
+    two(sample.rssMb),
+    two(sample.heapMb),
+    two(sample.buffersMb),
+    sayCount(Number(sample.perSecond)),
   ]);
-  const head = ['-deliveries', '-resident, MiB', '-heap in use, MiB', '-buffers, MiB', '-per second'];
+  const head = [`-${counted}`, '-resident, MiB', '-heap in use, MiB', '-buffers, MiB', '-per second'];
   const growth = `Last three samples ÷ first three: resident ${two(ratios.rss)}, heap ${two(ratios.heap)}.`;
   return [table([head, ...rows]), `(${growth} ${machine(settings)})`].join('\n\n');
+}
+
+/** The rates of one field of `bench replay`, fastest first, with the CPU time of each letter, and what made them. */
+export function replayTable(field: ReplayField, result: Result): string {
+  const { median, ratios, rounds, settings } = ofField(result, field);
+  const rows = Object.entries(median)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, rate]) => [
+      REPLAYERS[field][name] ?? name,
+      versionOf(settings, name),
+      sayCount(Math.round(rate)),
+      name === 'replay' ? '' : two(ratios[name]),
+      sayCount(Number(settings[`${name}.nodeMicros`])),
+      sayCount(Number(settings[`${name}.postgresMicros`])),
+    ]);
+  const about =
+    `${sayCount(Number(settings.events))} letters, median of ${sayNumber(rounds.length, 'round')}; ` +
+    `making the plan took ${sayCount(Number(settings['replay.planMicros']))} µs a letter before.`;
+  const head = ['', 'version', '-letters per second', '-replay ÷ it', '-CPU µs, Node', '-CPU µs, PostgreSQL'];
+  return [table([head, ...rows]), `(${about} ${machine(settings)})`].join('\n\n');
 }
 
 /** The rates of `bench dead-endpoint`. */

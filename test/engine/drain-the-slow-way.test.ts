@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { drainOnce, type Transact } from '../../activities/drain-once.ts';
+import { drainOnce } from '../../activities/drain-once.ts';
 import type { DrainInput, DrainResult } from '../../contracts/drain.ts';
 import { inTransaction } from '../../target/in-transaction.ts';
+import type { Transact } from '../../target/transact.ts';
 import { installed } from '../sql-worker/support/installed.ts';
 import { ask, settled } from '../sql-worker/support/worker.ts';
 import { type TestEngine, testEngine } from '../support/engine.ts';

@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { drainOnce, type Transact } from '../../activities/drain-once.ts';
+import { drainOnce } from '../../activities/drain-once.ts';
 import { inTransaction } from '../../target/in-transaction.ts';
+import type { Transact } from '../../target/transact.ts';
 import { installed } from '../sql-worker/support/installed.ts';
 import { ask, runWorker, settled, sqlstateOf } from '../sql-worker/support/worker.ts';
 import type { TestDatabase } from '../support/create-database.ts';

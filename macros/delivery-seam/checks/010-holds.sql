@@ -33,6 +33,7 @@ with
       ('function', 'fn_iu_route_delivery_renew(uuid[],integer)'),
       ('function', 'fn_iu_route_delivery_return(uuid[])'),
       ('function', 'fn_iu_route_delivery_settle(text,uuid,jsonb)'),
+      ('function', 'fn_iu_dead_letters_resolve(text[],text[],text[],jsonb[])'),
       ('function', 'fn_iu_route_delivery_followers(text,text,uuid[])'),
       ('function', 'fn_iu_route_delivery_recall(text,integer,text,text)'),
       ('dispatcher', 'fn_iu_route_deliver(text,uuid,jsonb)')

@@ -18,6 +18,7 @@ with
       ('function', 'fn_iu_probe_begin()'),
       ('function', 'fn_iu_probe_demand()'),
       ('trigger', 'trg_iu_dead_letter_guard on iu_route_dead_letter'),
+      ('trigger', 'trg_iu_dead_letter_snapshot on iu_route_dead_letter'),
       ('trigger', 'trg_iu_dead_letter_no_delete on iu_route_dead_letter'),
       ('trigger', 'trg_iu_dead_letter_no_truncate on iu_route_dead_letter'),
       ('trigger', 'trg_iu_probe_refuse_commit on iu_probe_marker'),

@@ -3,6 +3,37 @@
 -- locks:     creates only; nothing that exists is touched.
 -- raises:    duplicate_function where foreign objects hold these names.
 
+create function fn_iu_dead_letters_resolve(p_keys text[], p_actors text[], p_reasons text[], p_attempts jsonb[])
+  returns void
+  language sql
+  volatile
+  set search_path from current
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_hashjoin = on
+  set enable_mergejoin = off
+  set enable_nestloop = off
+  set jit = off
+as $$
+-- does: resolves the open or parked letters of these keys, each with who asked for its replay, why, and its newest attempt.
+-- called by: fn_iu_route_delivery_settle; locks: the letters; raises: nothing.
+update iu_route_dead_letter
+set
+  state = 'resolved',
+  state_actor = done.actor,
+  state_reason = done.reason,
+  state_at = clock_timestamp(),
+  last_attempt = done.attempt,
+  replay_count = iu_route_dead_letter.replay_count + 1
+from unnest(p_keys, p_actors, p_reasons, p_attempts) as done (key, actor, reason, attempt)
+-- By the list, which the index answers; joined alone, every letter there is would be read.
+where iu_route_dead_letter.idempotency_key = any (p_keys)
+  and iu_route_dead_letter.idempotency_key = done.key
+  and iu_route_dead_letter.state in ('open', 'parked')
+$$;
+comment on function fn_iu_dead_letters_resolve(text[], text[], text[], jsonb[]) is
+  'Layer delivery. Resolves the letters whose replays were delivered.';
+
 create function fn_iu_route_delivery_settle(p_route_code text, p_lease_token uuid, p_outcomes jsonb)
   returns jsonb
   language plpgsql
@@ -274,28 +305,6 @@ begin
           replay_count = iu_route_dead_letter.replay_count + 1
         -- One that was discarded while its replay was under way stays as it is.
         where iu_route_dead_letter.state in ('open', 'parked')
-      ),
-      resolved as (
-        -- Looked up by a list of keys: joined, it reads every letter there is where the plan was made while there were none.
-        update iu_route_dead_letter
-        set
-          state = 'resolved',
-          (state_actor, state_reason, last_attempt) = (
-            select
-              coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code),
-              coalesce(told.detail ->> 'reason', 'delivered'),
-              told.attempt
-            from told
-            where told.idempotency_key = iu_route_dead_letter.idempotency_key
-          ),
-          state_at = clock_timestamp(),
-          replay_count = iu_route_dead_letter.replay_count + 1
-        where iu_route_dead_letter.idempotency_key = any (array(
-            select told.idempotency_key
-            from told
-            where told.next_state = 'done'
-          ))
-          and iu_route_dead_letter.state in ('open', 'parked')
       )
     select
       v_sum.settled + count(*) as settled,
@@ -310,7 +319,20 @@ begin
       (array_agg(mine.target_ref) filter (where mine.disables_route))[1] as gone_target_ref,
       v_sum.refused - count(*) as refused,
       v_sum.worker_codes || array_agg(distinct mine.worker_code) as worker_codes,
-      v_sum.event_ids || array_agg(mine.event_id) filter (where mine.next_state <> 'again') as event_ids
+      v_sum.event_ids || array_agg(mine.event_id) filter (where mine.next_state <> 'again') as event_ids,
+      (select array_agg(told.idempotency_key order by told.event_id) from told where told.next_state = 'done') as done_keys,
+      (
+        select array_agg(
+          coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code) order by told.event_id)
+        from told
+        where told.next_state = 'done'
+      ) as done_actors,
+      (
+        select array_agg(coalesce(told.detail ->> 'reason', 'delivered') order by told.event_id)
+        from told
+        where told.next_state = 'done'
+      ) as done_reasons,
+      (select array_agg(told.attempt order by told.event_id) from told where told.next_state = 'done') as done_attempts
     into v_sum
     from (
       select
@@ -319,6 +341,9 @@ begin
         coalesce(mine.failure_code not in ('payload_too_large', 'request_invalid'), true) as is_of_the_target
       from mine
     ) as mine;
+    if v_sum.done_keys is not null then
+      perform fn_iu_dead_letters_resolve(v_sum.done_keys, v_sum.done_actors, v_sum.done_reasons, v_sum.done_attempts);
+    end if;
   end if;
 
   if v_sum.settled > 0 then
@@ -496,10 +521,12 @@ $$;
 comment on function fn_iu_route_delivery_recall(text, integer, text, text) is
   'Layer delivery. Takes queued deliveries of a route that is not live out of the queue, each with its attempt.';
 
+alter function fn_iu_dead_letters_resolve(text[], text[], text[], jsonb[]) owner to iu_core_owner;
 alter function fn_iu_route_delivery_settle(text, uuid, jsonb) owner to iu_core_owner;
 alter function fn_iu_route_delivery_followers(text, text, uuid[]) owner to iu_core_owner;
 alter function fn_iu_route_delivery_recall(text, integer, text, text) owner to iu_core_owner;
 
+revoke all on function fn_iu_dead_letters_resolve(text[], text[], text[], jsonb[]) from public;
 revoke all on function fn_iu_route_delivery_settle(text, uuid, jsonb) from public;
 revoke all on function fn_iu_route_delivery_followers(text, text, uuid[]) from public;
 revoke all on function fn_iu_route_delivery_recall(text, integer, text, text) from public;

@@ -283,21 +283,30 @@ begin
         when attempt.status is not null and dead_letter.state <> 'resolved' then 'recalled'
         when attempt.status is null and dead_letter.state = 'resolved' then dead_letter.state
       end as because
-    from iu_replay_letter as letter
+    -- What has left the queue is found first: it is a part of what is looked at.
+    from (
+      select
+        iu_replay_letter.place,
+        iu_replay_letter.dead_letter_id,
+        iu_replay_letter.attempt_no
+      from iu_replay_letter
+      where iu_replay_letter.plan_hash = p_progress.plan_hash
+        and iu_replay_letter.state = 'queued'
+        and not exists (
+          select
+          from iu_route_delivery
+          where iu_route_delivery.event_id = iu_replay_letter.event_id
+            and iu_route_delivery.route_code = iu_replay_letter.route_code
+            and iu_route_delivery.worker_code = iu_replay_letter.worker_code
+            and iu_route_delivery.detail ->> 'plan' = left(iu_replay_letter.plan_hash, 16)
+          offset 0
+        )
+      offset 0
+    ) as letter
     join iu_route_dead_letter as dead_letter on dead_letter.dead_letter_id = letter.dead_letter_id
     left join iu_route_attempt as attempt
       on attempt.idempotency_key = dead_letter.idempotency_key
       and attempt.attempt_no = letter.attempt_no + 1
-    where letter.plan_hash = p_progress.plan_hash
-      and letter.state = 'queued'
-      and not exists (
-        select
-        from iu_route_delivery
-        where iu_route_delivery.event_id = letter.event_id
-          and iu_route_delivery.route_code = letter.route_code
-          and iu_route_delivery.worker_code = letter.worker_code
-          and iu_route_delivery.detail ->> 'plan' = left(letter.plan_hash, 16)
-      )
   ) as judged;
   if v_sum.places is null then
     return p_progress;
@@ -479,13 +488,18 @@ begin
     left join iu_route_delivery as queued
       on queued.event_id = planned.event_id
       and queued.route_code = planned.route_code
-    left join iu_outbound_route as route
-      on route.route_code = planned.route_code
-      and planned.subject is not null
-    left join lateral fn_iu_route_prior(
-      planned.worker_code, route.route_code, route.event_type, route.event_filter, route.after_dead_letter,
-      split_part(planned.subject, ' ', 1), substr(planned.subject, strpos(planned.subject, ' ') + 1), planned.subject_seq
-    ) as prior on route.route_code is not null
+    -- Asked of ordered routes alone.
+    left join lateral (
+      select found.state
+      from iu_outbound_route as route
+      cross join lateral fn_iu_route_prior(
+        planned.worker_code, route.route_code, route.event_type, route.event_filter, route.after_dead_letter,
+        split_part(planned.subject, ' ', 1), substr(planned.subject, strpos(planned.subject, ' ') + 1), planned.subject_seq
+      ) as found
+      where planned.subject is not null
+        and route.route_code = planned.route_code
+      offset 0
+    ) as prior on true
   ) as judged;
 end
 $$;

@@ -129,12 +129,12 @@ begin
               || jsonb_build_object('safe_payload', asked_for.payload, 'worker_code', p_worker_code))
         end as outcome
       from asked_for
-      where not exists (
-        select
-        from queued
-        where queued.event_id = asked_for.event_id
-          and queued.route_code = asked_for.route_code
-      )
+      -- As a list, which is hashed: joined, every event is looked for among all.
+      where not asked_for.is_queued
+        or (asked_for.event_id, asked_for.route_code) not in (
+          select queued.event_id, queued.route_code
+          from queued
+        )
       order by asked_for.route_code, asked_for.event_subject, asked_for.subject_seq, asked_for.event_id
     ),
     recorded as (

@@ -68,7 +68,8 @@ create table iu_route_dead_letter (
     state = 'open' or (state_actor ~ '\S' and state_reason ~ '\S' and state_at is not null)),
   constraint failure_code_is_named check (failure_code ~ '\S'),
   constraint failure_detail_is_an_object check (jsonb_typeof(failure_detail) = 'object')
-);
+-- Kept in the row as a whole: a letter is little longer than what is moved out otherwise, and compressed with every update.
+) with (toast_tuple_target = 8160);
 create index iu_route_dead_letter_open on iu_route_dead_letter (created_at) where state = 'open';
 create index iu_route_dead_letter_fingerprint on iu_route_dead_letter (fingerprint, created_at);
 comment on table iu_route_dead_letter is
@@ -100,8 +101,8 @@ create function fn_iu_dead_letter_guard()
   language plpgsql
   set search_path from current
 as $$
--- does: refuses a change of a snapshot, or of a letter whose state is final; the trigger's WHEN tells which those are.
--- called by: trigger trg_iu_dead_letter_guard; locks: none; raises: SL004.
+-- does: refuses a change of a snapshot, or of a letter whose state is final; the triggers tell which those are.
+-- called by: triggers trg_iu_dead_letter_guard, trg_iu_dead_letter_snapshot; locks: none; raises: SL004.
 begin
   raise exception using
     errcode = 'SL004',
@@ -115,18 +116,14 @@ comment on function fn_iu_dead_letter_guard() is
 create trigger trg_iu_dead_letter_guard
   before update on iu_route_dead_letter
   for each row
-  when (
-    old.state in ('resolved', 'discarded')
-    or new.replay_count < old.replay_count
-    or (
-      old.dead_letter_id, old.idempotency_key, old.event_id, old.route_code, old.worker_code, old.event, old.route,
-      old.first_failure, old.xact_id, old.created_at
-    ) is distinct from (
-      new.dead_letter_id, new.idempotency_key, new.event_id, new.route_code, new.worker_code, new.event, new.route,
-      new.first_failure, new.xact_id, new.created_at
-    )
-  )
+  when (old.state in ('resolved', 'discarded') or new.replay_count < old.replay_count)
   execute function fn_iu_dead_letter_guard();
+-- By column: to compare the snapshots of every letter that is updated takes longer than the update.
+create trigger trg_iu_dead_letter_snapshot
+  before update of dead_letter_id, idempotency_key, event_id, route_code, worker_code, event, route, first_failure, xact_id,
+    created_at
+  on iu_route_dead_letter
+  for each row execute function fn_iu_dead_letter_guard();
 create trigger trg_iu_dead_letter_no_delete
   before delete on iu_route_dead_letter
   for each row execute function fn_iu_append_only();
@@ -134,6 +131,7 @@ create trigger trg_iu_dead_letter_no_truncate
   before truncate on iu_route_dead_letter
   for each statement execute function fn_iu_append_only();
 alter table iu_route_dead_letter enable always trigger trg_iu_dead_letter_guard;
+alter table iu_route_dead_letter enable always trigger trg_iu_dead_letter_snapshot;
 alter table iu_route_dead_letter enable always trigger trg_iu_dead_letter_no_delete;
 alter table iu_route_dead_letter enable always trigger trg_iu_dead_letter_no_truncate;
 

@@ -6,3 +6,4 @@
 drop function fn_iu_route_delivery_recall(text, integer, text, text);
 drop function fn_iu_route_delivery_followers(text, text, uuid[]);
 drop function fn_iu_route_delivery_settle(text, uuid, jsonb);
+drop function fn_iu_dead_letters_resolve(text[], text[], text[], jsonb[]);

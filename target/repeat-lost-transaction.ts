@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { SluiceError } from '../contracts/error-codes.ts';
-import { mapDatabaseError } from '../target/map-database-error.ts';
-import { LOST_AGAINST_ANOTHER, sqlstateOf } from '../target/sqlstate-of.ts';
+import { mapDatabaseError } from './map-database-error.ts';
+import { LOST_AGAINST_ANOTHER, sqlstateOf } from './sqlstate-of.ts';
 
 /** How often a transaction is tried that lost against another one. */
 export const TRANSACTION_TRIES = 5;
