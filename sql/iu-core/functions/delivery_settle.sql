@@ -320,19 +320,15 @@ begin
       v_sum.refused - count(*) as refused,
       v_sum.worker_codes || array_agg(distinct mine.worker_code) as worker_codes,
       v_sum.event_ids || array_agg(mine.event_id) filter (where mine.next_state <> 'again') as event_ids,
-      (select array_agg(told.idempotency_key order by told.event_id) from told where told.next_state = 'done') as done_keys,
+      -- In one order, that of the rows as they are kept.
+      (select array_agg(told.idempotency_key) from told where told.next_state = 'done') as done_keys,
       (
-        select array_agg(
-          coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code) order by told.event_id)
+        select array_agg(coalesce(told.detail ->> 'replayed_by', told.detail ->> 'released_by', told.worker_code))
         from told
         where told.next_state = 'done'
       ) as done_actors,
-      (
-        select array_agg(coalesce(told.detail ->> 'reason', 'delivered') order by told.event_id)
-        from told
-        where told.next_state = 'done'
-      ) as done_reasons,
-      (select array_agg(told.attempt order by told.event_id) from told where told.next_state = 'done') as done_attempts
+      (select array_agg(coalesce(told.detail ->> 'reason', 'delivered')) from told where told.next_state = 'done') as done_reasons,
+      (select array_agg(told.attempt) from told where told.next_state = 'done') as done_attempts
     into v_sum
     from (
       select
