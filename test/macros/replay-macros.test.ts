@@ -47,6 +47,8 @@ const PROVEN = [
 ];
 
 describe.each([15, 18] as const)('on PostgreSQL %i', LONG, (major) => {
+  /** What is the engine's or the plan's, and no server's: on one of them. */
+  const onOne = test.runIf(major === 15);
   let server: OwnServer;
   /** With the seam built; and with planned replays installed. */
   let seamed: string;
@@ -176,12 +178,15 @@ describe.each([15, 18] as const)('on PostgreSQL %i', LONG, (major) => {
     ]);
   });
 
-  test('a plan that is nothing but its canary is replayed by the canary, and the rest finds nothing', async () => {
-    const { on, planHash } = await planned([{}]);
-    expect(ended(await runShipped(on, 'replay-after-fix'))).toEqual(['succeeded', '']);
-    expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 1/);
-    expect(await received(on.sql)).toBe(1);
-  });
+  onOne(
+    'a plan that is nothing but its canary is replayed by the canary, and the rest finds nothing',
+    async () => {
+      const { on, planHash } = await planned([{}]);
+      expect(ended(await runShipped(on, 'replay-after-fix'))).toEqual(['succeeded', '']);
+      expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 1/);
+      expect(await received(on.sql)).toBe(1);
+    },
+  );
 
   test('a canary that fails turns the macro back: the plan is stopped, the rest was not touched', async () => {
     const { on, planHash } = await planned([{}, {}, {}], {}, BROKEN);
@@ -198,47 +203,56 @@ describe.each([15, 18] as const)('on PostgreSQL %i', LONG, (major) => {
     expect(await balanced(on.sql)).toBe('true');
   });
 
-  test('letters that still fail within the limit are listed with why; above it the plan is stopped and says so', async () => {
-    const letters = [{}, {}, {}, { bad: 1 }, { bad: 2 }];
-    const { on, planHash } = await planned(letters, { canary: 1 }, FAILS_FOR_BAD);
-    const status = await runShipped(on, 'replay-after-fix');
-    expect(ended(status)).toEqual(['succeeded', '']);
-    expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 3, failed 2/);
-    const open = (await checksOf(on, status.runId, 'verify')).find(({ checkId }) => checkId.startsWith('Y6'));
-    expect(open?.detail).toMatch(
-      /^2 letters are still open, 0 of them without a reason: 2 of iu_version_applied \S+ failed: worker_process_error\. ([0-9a-f-]{36} \(failed after 1 tries: worker_process_error\)(, )?){2}$/,
-    );
-    expect(await received(on.sql)).toBe(3);
+  onOne(
+    'letters that still fail within the limit are listed with why; above it the plan is stopped and says so',
+    async () => {
+      const letters = [{}, {}, {}, { bad: 1 }, { bad: 2 }];
+      const { on, planHash } = await planned(letters, { canary: 1 }, FAILS_FOR_BAD);
+      const status = await runShipped(on, 'replay-after-fix');
+      expect(ended(status)).toEqual(['succeeded', '']);
+      expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 3, failed 2/);
+      const open = (await checksOf(on, status.runId, 'verify')).find(({ checkId }) =>
+        checkId.startsWith('Y6'),
+      );
+      expect(open?.detail).toMatch(
+        /^2 letters are still open, 0 of them without a reason: 2 of iu_version_applied \S+ failed: worker_process_error\. ([0-9a-f-]{36} \(failed after 1 tries: worker_process_error\)(, )?){2}$/,
+      );
+      expect(await received(on.sql)).toBe(3);
 
-    await mend(on.sql, BROKEN);
-    const second = await planReplay(on.sql, { canary: 0, failureLimit: 0 });
-    const stopped = await runShipped(on, 'replay-after-fix');
-    expect(ended(stopped)).toEqual([
-      'rolled_back',
-      expect.stringMatching(/Y4 plan executed fail.*is stopped/s),
-    ]);
-    expect(await progressOf(on.sql, second)).toMatch(/^stopped: resolved 0/);
-  });
+      await mend(on.sql, BROKEN);
+      const second = await planReplay(on.sql, { canary: 0, failureLimit: 0 });
+      const stopped = await runShipped(on, 'replay-after-fix');
+      expect(ended(stopped)).toEqual([
+        'rolled_back',
+        expect.stringMatching(/Y4 plan executed fail.*is stopped/s),
+      ]);
+      expect(await progressOf(on.sql, second)).toMatch(/^stopped: resolved 0/);
+    },
+  );
 
-  test('a route that is changed while the approval is waited for turns the macro back before anything is tried', async () => {
-    const { on, planHash } = await planned();
-    const handle = await startShipped(on, 'replay-after-fix');
-    await untilStatus(handle, ({ pendingApproval }) => pendingApproval !== null, 60_000);
-    await on.sql.query(`update iu_outbound_route set config = '{"timeout_ms": 5000}' where route_code = $1`, [
-      ROUTE,
-    ]);
-    await approve(handle);
-    expect(ended(await on.outcome(handle))).toEqual([
-      'rolled_back',
-      expect.stringMatching(
-        /mandatory-gates passed before the wait and is fail after it.*X4 fresh fail.*changed/s,
-      ),
-    ]);
-    expect(await progressOf(on.sql, planHash)).toMatch(/^planned: .*approved by nobody$/);
-    expect(await runs(on)).toEqual([]);
-  });
+  onOne(
+    'a route that is changed while the approval is waited for turns the macro back before anything is tried',
+    async () => {
+      const { on, planHash } = await planned();
+      const handle = await startShipped(on, 'replay-after-fix');
+      await untilStatus(handle, ({ pendingApproval }) => pendingApproval !== null, 60_000);
+      await on.sql.query(
+        `update iu_outbound_route set config = '{"timeout_ms": 5000}' where route_code = $1`,
+        [ROUTE],
+      );
+      await approve(handle);
+      expect(ended(await on.outcome(handle))).toEqual([
+        'rolled_back',
+        expect.stringMatching(
+          /mandatory-gates passed before the wait and is fail after it.*X4 fresh fail.*changed/s,
+        ),
+      ]);
+      expect(await progressOf(on.sql, planHash)).toMatch(/^planned: .*approved by nobody$/);
+      expect(await runs(on)).toEqual([]);
+    },
+  );
 
-  test('another plan in the place of the one that was shown turns the macro back', async () => {
+  onOne('another plan in the place of the one that was shown turns the macro back', async () => {
     const { on, planHash } = await planned();
     const handle = await startShipped(on, 'replay-after-fix');
     await untilStatus(handle, ({ pendingApproval }) => pendingApproval !== null, 60_000);
@@ -253,7 +267,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', LONG, (major) => {
     expect(await received(on.sql)).toBe(0);
   });
 
-  test('who made the plan cannot approve it, whoever started the macro', async () => {
+  onOne('who made the plan cannot approve it, whoever started the macro', async () => {
     const { on, planHash } = await planned();
     const handle = await startShipped(on, 'replay-after-fix');
     await approve(handle, 'cleo');
@@ -265,7 +279,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', LONG, (major) => {
     expect(await received(on.sql)).toBe(0);
   });
 
-  test('a plan above the limit of letters is replayed with the approval of the macro', async () => {
+  onOne('a plan above the limit of letters is replayed with the approval of the macro', async () => {
     const on = await opened(replaying);
     await on.sql.query(`update dot_config set value = '1' where key = 'iu_core.replay_approval_above'`);
     await deadLetters(on.sql, [{}, {}]);
@@ -275,7 +289,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', LONG, (major) => {
     expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 2.*approved by bo$/);
   });
 
-  test('of several plans the one that the steps name is replayed, and the others stay', async () => {
+  onOne('of several plans the one that the steps name is replayed, and the others stay', async () => {
     const { on, planHash } = await planned([{}, {}, {}]);
     const other = await planReplay(on.sql, {}, { maxLetters: 1 });
     const named = { 'canary.input.planHash': planHash, 'rest.input.planHash': planHash };
@@ -285,31 +299,34 @@ describe.each([15, 18] as const)('on PostgreSQL %i', LONG, (major) => {
     expect(await progressOf(on.sql, other)).toMatch(/^planned: resolved 0/);
   });
 
-  test('a gate that is closed meanwhile holds the replay with its name, and it goes on when the gate opens', async () => {
-    const { on, planHash } = await planned();
-    const gate = (value: string) =>
-      on.sql.query('update dot_config set value = $1 where key = $2', [value, 'iu_core.delivery_enabled']);
-    // Closed in the moment in which the canary is opened.
-    await on.sql.query(
-      `create function close_gate() returns trigger language plpgsql as $$ begin
+  onOne(
+    'a gate that is closed meanwhile holds the replay with its name, and it goes on when the gate opens',
+    async () => {
+      const { on, planHash } = await planned();
+      const gate = (value: string) =>
+        on.sql.query('update dot_config set value = $1 where key = $2', [value, 'iu_core.delivery_enabled']);
+      // Closed in the moment in which the canary is opened.
+      await on.sql.query(
+        `create function close_gate() returns trigger language plpgsql as $$ begin
          update dot_config set value = 'false' where key = 'iu_core.delivery_enabled'; return null; end $$;
        create trigger close_gate after insert on iu_replay_run for each row execute function close_gate()`,
-    );
-    const handle = await startShipped(on, 'replay-after-fix');
-    await approve(handle);
-    await waitFor(
-      async () =>
-        (await ask(on.sql, 'select gate_because as answer from iu_replay_progress where plan_hash = $1', [
-          planHash,
-        ])) !== null,
-      60_000,
-    );
-    expect(await received(on.sql)).toBe(0);
-    await on.sql.query('drop trigger close_gate on iu_replay_run; drop function close_gate');
-    await gate('true');
-    expect(ended(await on.outcome(handle))).toEqual(['succeeded', '']);
-    expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 3/);
-  });
+      );
+      const handle = await startShipped(on, 'replay-after-fix');
+      await approve(handle);
+      await waitFor(
+        async () =>
+          (await ask(on.sql, 'select gate_because as answer from iu_replay_progress where plan_hash = $1', [
+            planHash,
+          ])) !== null,
+        60_000,
+      );
+      expect(await received(on.sql)).toBe(0);
+      await on.sql.query('drop trigger close_gate on iu_replay_run; drop function close_gate');
+      await gate('true');
+      expect(ended(await on.outcome(handle))).toEqual(['succeeded', '']);
+      expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 3/);
+    },
+  );
 
   /** Five letters of an endpoint that has refused them, which takes so many more and then does not answer. */
   const refusedByHttp = async (takes: number) => {
@@ -380,25 +397,28 @@ describe.each([15, 18] as const)('on PostgreSQL %i', LONG, (major) => {
     await endpoint.close();
   });
 
-  test('terminated during the canary, its replay ends by itself, and its undo takes the approval back', async () => {
-    const { on, silent, endpoint, planHash } = await refusedByHttp(0);
-    const handle = await startShipped(on, 'replay-after-fix');
-    await approve(handle);
-    await waitFor(async () => endpoint.open === 1, 60_000);
-    const { runId } = await statusOf(handle);
-    await handle.terminate('a test');
-    await askedToStop(on, planHash);
-    silent.open();
-    expect((await undo(on, runId)).outcome).toBe('rolled_back');
-    await waitFor(async () => (await progressOf(on.sql, planHash)).startsWith('cancelled'), 60_000);
-    expect(await progressOf(on.sql, planHash)).toMatch(/approved by nobody$/);
-    expect(await runs(on)).toEqual(['canary: cancelled']);
-    expect(await ask(on.sql, 'select count(*)::int as answer from iu_route_delivery')).toBe(0);
+  onOne(
+    'terminated during the canary, its replay ends by itself, and its undo takes the approval back',
+    async () => {
+      const { on, silent, endpoint, planHash } = await refusedByHttp(0);
+      const handle = await startShipped(on, 'replay-after-fix');
+      await approve(handle);
+      await waitFor(async () => endpoint.open === 1, 60_000);
+      const { runId } = await statusOf(handle);
+      await handle.terminate('a test');
+      await askedToStop(on, planHash);
+      silent.open();
+      expect((await undo(on, runId)).outcome).toBe('rolled_back');
+      await waitFor(async () => (await progressOf(on.sql, planHash)).startsWith('cancelled'), 60_000);
+      expect(await progressOf(on.sql, planHash)).toMatch(/approved by nobody$/);
+      expect(await runs(on)).toEqual(['canary: cancelled']);
+      expect(await ask(on.sql, 'select count(*)::int as answer from iu_route_delivery')).toBe(0);
 
-    endpoint.answer = () => 204;
-    expect(ended(await runShipped(on, 'replay-after-fix'))).toEqual(['succeeded', '']);
-    expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 5/);
-    expect(endpoint.keys().size).toBe(5);
-    await endpoint.close();
-  });
+      endpoint.answer = () => 204;
+      expect(ended(await runShipped(on, 'replay-after-fix'))).toEqual(['succeeded', '']);
+      expect(await progressOf(on.sql, planHash)).toMatch(/^executed: resolved 5/);
+      expect(endpoint.keys().size).toBe(5);
+      await endpoint.close();
+    },
+  );
 });
