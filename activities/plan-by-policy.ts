@@ -6,7 +6,7 @@ import { type Planning, tryOutPlan } from '../replay/plan-replay.ts';
 import { askFunction } from '../target/ask-function.ts';
 import { inTransaction } from '../target/in-transaction.ts';
 import { sqlstateOf } from '../target/sqlstate-of.ts';
-import { askOtherRun, type RunInTemporal } from './ask-other-run.ts';
+import { askOtherRun } from './ask-other-run.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { stepLimits } from './step-limits.ts';
 import { withTarget } from './with-target.ts';
@@ -19,6 +19,15 @@ const SHORT = 16;
 interface Policy {
   readonly code: string;
   readonly isEnabled: boolean;
+}
+/** A run of a plan, as `fn_iu_replay_read` tells it. */
+interface NewestRun {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly temporalNamespace: string;
+  readonly temporalAddress: string;
+  readonly temporalClusterId: string;
+  readonly outcome: string | null;
 }
 interface Planned {
   readonly plan?: PlannedByPolicy['plans'][number];
@@ -116,30 +125,30 @@ function say(groups: readonly PlanGroup[]): string {
 }
 
 async function readPolicies(client: pg.Client): Promise<readonly Policy[]> {
-  const { rows } = await client.query<Policy>(
-    `select policy_code as code, is_enabled as "isEnabled" from iu_replay_policy order by policy_code`,
+  const policies = await askFunction<readonly { readonly policy: string; readonly isEnabled: boolean }[]>(
+    client,
+    'fn_iu_replay_policies()',
+    [],
   );
-  return rows;
+  return policies.map(({ policy: code, isEnabled }) => ({ code, isEnabled }));
 }
 
 /** Why the newest run of a plan keeps the policy from starting another one; null where none does. */
 async function runInTheWay({ dependencies, planning }: Given, planHash: string): Promise<string | null> {
   const { client, transact } = planning;
-  const { rows } = await transact('read only', () =>
-    client.query<RunInTemporal & { readonly outcome: string | null }>(
-      `select workflow_id, run_id as temporal_run_id, temporal_namespace, temporal_address, temporal_cluster_id, outcome
-         from iu_replay_run
-        where plan_hash = $1
-        order by run_no desc
-        limit 1`,
-      [planHash],
-    ),
+  const run = await transact('read only', () =>
+    askFunction<NewestRun | null>(client, `fn_iu_replay_read($1) -> 'runs' -> -1`, [planHash]),
   );
-  const [run] = rows;
-  if (run === undefined) return null;
+  if (run === null) return null;
   const plan = `plan ${planHash.slice(0, SHORT)}`;
   if (run.outcome === 'cancelled') return `${plan} was cancelled, and is for people to go on with`;
   if (run.outcome !== null) return null;
-  const answer = await askOtherRun(dependencies, run);
-  return answer === 'gone' ? null : `${plan} is being executed by workflow ${run.workflow_id}`;
+  const answer = await askOtherRun(dependencies, {
+    workflow_id: run.workflowId,
+    temporal_run_id: run.runId,
+    temporal_namespace: run.temporalNamespace,
+    temporal_address: run.temporalAddress,
+    temporal_cluster_id: run.temporalClusterId,
+  });
+  return answer === 'gone' ? null : `${plan} is being executed by workflow ${run.workflowId}`;
 }

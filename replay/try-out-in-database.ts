@@ -118,18 +118,19 @@ async function tryLetter(
   return found;
 }
 
+/** What `fn_iu_replay_failure` answers. */
+interface Failure {
+  readonly code: string;
+  readonly sqlstate: string | null;
+  readonly message: string | null;
+}
+
 async function judge(client: pg.Client, id: string, replayed: Replayed): Promise<TriedSample> {
   const { status, decision, resolved } = replayed;
   if (status !== 'replayed') return untried(sayStanding(status));
   if (decision === 'dry_run') return untried(sayStanding('dry_run'));
   if (resolved) return { verdict: 'fixed', because: null, isTried: true };
-  const { rows } = await client.query<{ code: string; sqlstate: string | null; message: string | null }>(
-    `select failure_code as code, failure_detail ->> 'sqlstate' as sqlstate, failure_detail ->> 'message' as message
-       from iu_route_dead_letter
-      where dead_letter_id = $1`,
-    [id],
-  );
-  const { code = 'unknown', sqlstate = null, message = null } = rows[0] ?? {};
+  const { code, sqlstate, message } = await askFunction<Failure>(client, 'fn_iu_replay_failure($1)', [id]);
   if (sqlstate === SQLSTATES.probeOnly) {
     const because = 'it checks constraints itself, which a probe that is never committed does not let pass';
     return { verdict: 'unknown', because, isTried: true };

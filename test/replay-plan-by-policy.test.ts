@@ -41,12 +41,12 @@ afterEach(async () => {
   await database.drop();
 });
 
-function planned(): Promise<PlannedByPolicy> {
+function planned(url = database.url): Promise<PlannedByPolicy> {
   const attempt = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
   const activity = planByPolicy({
     openTarget: async (name) => ({
       name,
-      url: database.url,
+      url,
       schema: 'public',
       lockTimeoutMs: 2_000,
       statementTimeoutMs: { check: 30_000, change: 30_000, probe: 30_000 },
@@ -217,5 +217,20 @@ test('a plan that is being executed is left to its run; one whose run is gone go
   await ask(client, `select fn_iu_replay_close($1, $2, 'cancelled', 'ana') as answer`, [planHash, run.runId]);
   expect((await planned()).passedOver).toMatchObject([
     { because: `plan ${planHash.slice(0, 16)} was cancelled, and is for people to go on with` },
+  ]);
+});
+
+test('the role of the worker plans by policy, with no right on any table', async () => {
+  await letters(2, 'told');
+  await repair('told');
+  await policy('on');
+  const asWorker = new URL(database.url);
+  asWorker.searchParams.set('options', '-c role=iu_core_worker');
+  expect(await planned(asWorker.href)).toMatchObject({
+    plans: [{ policy: 'on', letters: 2 }],
+    passedOver: [],
+  });
+  expect((await planOf((await planned(asWorker.href)).plans[0]?.planHash ?? '')).groups).toMatchObject([
+    { tried: 2, fixed: 2 },
   ]);
 });

@@ -17,11 +17,13 @@ const CALLS: readonly (readonly [call: string, may: string])[] = [
   [`fn_iu_replay_approve('${HASH}', 'me', 'x')`, 'operator'],
   [`fn_iu_replay_close('${HASH}', 'r', 'failed', 'x')`, 'worker operator'],
   [`fn_iu_replay_fail('${HASH}', 'r', 1, 'XX000', 'x')`, 'worker operator'],
+  [`fn_iu_replay_failure('${ID}')`, 'worker operator'],
   [`fn_iu_replay_leave_out('${HASH}', '{}', 'me', 'x')`, 'worker operator'],
   [`fn_iu_replay_next('${HASH}', 'r', 'end', 1)`, 'worker operator'],
   [`fn_iu_replay_open('${HASH}', '{}', 'me', 'x')`, 'worker operator'],
   [`fn_iu_replay_plan('{}', '{}', 'me', 'x')`, 'worker operator'],
   [`fn_iu_replay_plan_by_policy('x', 'me', 'x')`, 'worker operator'],
+  [`fn_iu_replay_policies()`, 'worker operator auditor'],
   [`fn_iu_replay_policy_remove('x', 'me', 'x')`, 'operator'],
   [`fn_iu_replay_policy_set('x', '{}', '{}', 0, 1, 1, '', 'me', 'x')`, 'operator'],
   [`fn_iu_replay_policy_switch('x', true, 'me', 'x')`, 'operator'],
@@ -94,11 +96,11 @@ describe.each([15, 18] as const)('who may do what with replays on PostgreSQL %i'
   });
 
   test.each(TABLES)(
-    '%s is read by operator, auditor and worker, and written by nobody but the owner',
+    '%s is read by operator and auditor, and written by nobody but the owner',
     async (table) => {
       const column = table === 'iu_replay_policy' ? 'policy_code' : 'plan_hash';
       for (const role of ROLES) {
-        const mayRead = role !== 'iu_core_emitter';
+        const mayRead = role === 'iu_core_operator' || role === 'iu_core_auditor';
         expect(await as(role, `select from ${table}`), role).toBe(mayRead ? 'none' : '42501');
         for (const write of [
           `insert into ${table} (${column}) values ('x')`,

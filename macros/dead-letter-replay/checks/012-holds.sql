@@ -19,6 +19,8 @@ with
       ('function', 'fn_iu_replay_plan(jsonb,jsonb,text,text)'),
       ('function', 'fn_iu_replay_samples(text,integer)'),
       ('function', 'fn_iu_replay_tried(text,jsonb)'),
+      ('function', 'fn_iu_replay_failure(uuid)'),
+      ('function', 'fn_iu_replay_policies()'),
       ('function', 'fn_iu_replay_read(text)'),
       ('function', 'fn_iu_replay_approve(text,text,text)'),
       ('function', 'fn_iu_replay_open(text,jsonb,text,text)'),

@@ -86,7 +86,9 @@ begin
     'runs', coalesce((
       select jsonb_agg(
         jsonb_build_object(
-          'runNo', run.run_no, 'workflowId', run.workflow_id, 'runId', run.run_id, 'actor', run.actor,
+          'runNo', run.run_no, 'workflowId', run.workflow_id, 'runId', run.run_id,
+          'temporalNamespace', run.temporal_namespace, 'temporalAddress', run.temporal_address,
+          'temporalClusterId', run.temporal_cluster_id, 'actor', run.actor,
           'reason', run.reason, 'startedAt', run.started_at, 'endedAt', run.ended_at, 'outcome', run.outcome,
           'because', run.because)
         order by run.run_no)

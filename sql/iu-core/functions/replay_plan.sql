@@ -683,6 +683,23 @@ $$;
 comment on function fn_iu_replay_samples(text, integer) is
   'Layer replay. Letters of a plan to try out, up to so many of each route and fingerprint.';
 
+create function fn_iu_replay_failure(p_dead_letter_id uuid)
+  returns jsonb
+  language sql
+  stable
+  security definer
+  set search_path from current
+as $$
+-- does: the newest failure of a letter: code, sqlstate, message; called by: what tries letters out; locks: none; raises: nothing.
+select jsonb_build_object(
+  'code', iu_route_dead_letter.failure_code,
+  'sqlstate', iu_route_dead_letter.failure_detail ->> 'sqlstate',
+  'message', iu_route_dead_letter.failure_detail ->> 'message')
+from iu_route_dead_letter
+where iu_route_dead_letter.dead_letter_id = p_dead_letter_id
+$$;
+comment on function fn_iu_replay_failure(uuid) is 'Layer replay. The newest failure of a letter.';
+
 create function fn_iu_replay_tried(p_plan_hash text, p_tried jsonb)
   returns void
   language plpgsql
@@ -727,6 +744,7 @@ alter function fn_iu_replay_plan_json(text) owner to iu_core_owner;
 alter function fn_iu_replay_freeze(jsonb, jsonb, interval, text, text, text) owner to iu_core_owner;
 alter function fn_iu_replay_plan(jsonb, jsonb, text, text) owner to iu_core_owner;
 alter function fn_iu_replay_samples(text, integer) owner to iu_core_owner;
+alter function fn_iu_replay_failure(uuid) owner to iu_core_owner;
 alter function fn_iu_replay_tried(text, jsonb) owner to iu_core_owner;
 
 revoke all on function fn_iu_replay_refuse(text, text, text, text, jsonb) from public;
@@ -741,7 +759,9 @@ revoke all on function fn_iu_replay_plan_json(text) from public;
 revoke all on function fn_iu_replay_freeze(jsonb, jsonb, interval, text, text, text) from public;
 revoke all on function fn_iu_replay_plan(jsonb, jsonb, text, text) from public;
 revoke all on function fn_iu_replay_samples(text, integer) from public;
+revoke all on function fn_iu_replay_failure(uuid) from public;
 revoke all on function fn_iu_replay_tried(text, jsonb) from public;
 grant execute on function fn_iu_replay_plan(jsonb, jsonb, text, text) to iu_core_operator, iu_core_worker;
 grant execute on function fn_iu_replay_samples(text, integer) to iu_core_operator, iu_core_worker;
+grant execute on function fn_iu_replay_failure(uuid) to iu_core_operator, iu_core_worker;
 grant execute on function fn_iu_replay_tried(text, jsonb) to iu_core_operator, iu_core_worker;

@@ -25,6 +25,19 @@ select jsonb_build_object(
 $$;
 comment on function fn_iu_replay_policy_json(iu_replay_policy) is 'Layer replay. A policy as people and programs read it.';
 
+create function fn_iu_replay_policies()
+  returns jsonb
+  language sql
+  stable
+  security definer
+  set search_path from current
+as $$
+-- does: the policies of scheduled replays; called by: the scheduled replay; locks: none; raises: nothing.
+select coalesce(jsonb_agg(fn_iu_replay_policy_json(iu_replay_policy) order by iu_replay_policy.policy_code), '[]')
+from iu_replay_policy
+$$;
+comment on function fn_iu_replay_policies() is 'Layer replay. The policies of scheduled replays.';
+
 create function fn_iu_replay_policy_set(
   p_policy_code text,
   p_filter jsonb,
@@ -214,6 +227,7 @@ comment on function fn_iu_replay_plan_by_policy(text, text, text) is
   'Layer replay. Makes the plan of a policy that is switched on, or answers the open one that it has made.';
 
 alter function fn_iu_replay_policy_json(iu_replay_policy) owner to iu_core_owner;
+alter function fn_iu_replay_policies() owner to iu_core_owner;
 alter function fn_iu_replay_policy_set(text, jsonb, jsonb, integer, integer, integer, text, text, text) owner to iu_core_owner;
 alter function fn_iu_replay_policy_find(text) owner to iu_core_owner;
 alter function fn_iu_replay_policy_switch(text, boolean, text, text) owner to iu_core_owner;
@@ -221,6 +235,7 @@ alter function fn_iu_replay_policy_remove(text, text, text) owner to iu_core_own
 alter function fn_iu_replay_plan_by_policy(text, text, text) owner to iu_core_owner;
 
 revoke all on function fn_iu_replay_policy_json(iu_replay_policy) from public;
+revoke all on function fn_iu_replay_policies() from public;
 revoke all on function fn_iu_replay_policy_set(text, jsonb, jsonb, integer, integer, integer, text, text, text) from public;
 revoke all on function fn_iu_replay_policy_find(text) from public;
 revoke all on function fn_iu_replay_policy_switch(text, boolean, text, text) from public;
@@ -230,3 +245,4 @@ grant execute on function fn_iu_replay_policy_set(text, jsonb, jsonb, integer, i
 grant execute on function fn_iu_replay_policy_switch(text, boolean, text, text) to iu_core_operator;
 grant execute on function fn_iu_replay_policy_remove(text, text, text) to iu_core_operator;
 grant execute on function fn_iu_replay_plan_by_policy(text, text, text) to iu_core_operator, iu_core_worker;
+grant execute on function fn_iu_replay_policies() to iu_core_operator, iu_core_auditor, iu_core_worker;

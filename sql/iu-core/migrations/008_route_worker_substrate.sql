@@ -345,6 +345,5 @@ grant select on table iu_route_worker_cursor, iu_route_dead_letter, iu_route_hel
   iu_probe_marker
   to iu_core_operator, iu_core_auditor;
 grant execute on function fn_iu_in_probe() to iu_core_operator, iu_core_auditor;
-grant select on table iu_route_dead_letter to iu_core_worker;
 grant execute on function fn_iu_probe_begin() to iu_core_operator, iu_core_worker;
 grant execute on function fn_iu_probe_demand() to iu_core_operator;

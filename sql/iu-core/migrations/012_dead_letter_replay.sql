@@ -280,4 +280,4 @@ alter table iu_replay_policy owner to iu_core_owner;
 revoke all on table iu_replay_plan, iu_replay_progress, iu_replay_run, iu_replay_letter, iu_replay_story, iu_replay_policy
   from public;
 grant select on table iu_replay_plan, iu_replay_progress, iu_replay_run, iu_replay_letter, iu_replay_story, iu_replay_policy
-  to iu_core_operator, iu_core_auditor, iu_core_worker;
+  to iu_core_operator, iu_core_auditor;

@@ -4,6 +4,7 @@
 -- raises:    dependent_objects_still_exist where something else uses one.
 
 drop function fn_iu_replay_tried(text, jsonb);
+drop function fn_iu_replay_failure(uuid);
 drop function fn_iu_replay_samples(text, integer);
 drop function fn_iu_replay_plan(jsonb, jsonb, text, text);
 drop function fn_iu_replay_freeze(jsonb, jsonb, interval, text, text, text);

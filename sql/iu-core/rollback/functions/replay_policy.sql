@@ -8,4 +8,5 @@ drop function fn_iu_replay_policy_remove(text, text, text);
 drop function fn_iu_replay_policy_switch(text, boolean, text, text);
 drop function fn_iu_replay_policy_find(text);
 drop function fn_iu_replay_policy_set(text, jsonb, jsonb, integer, integer, integer, text, text, text);
+drop function fn_iu_replay_policies();
 drop function fn_iu_replay_policy_json(iu_replay_policy);
