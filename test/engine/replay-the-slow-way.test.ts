@@ -86,7 +86,7 @@ test('a failure limit ends it between two letters, not after the batch', async (
 test('letters that do not hang go the fast way', async () => {
   await deadLetters(engine, 'fast', 10);
   await behave(engine, 'sends');
-  const planHash = await opened('fast', {});
+  const planHash = await opened('fast', { failureLimit: 10 });
   expect(await once(planHash, 10)).toMatchObject({
     status: 'working',
     taken: 10,
